@@ -1,0 +1,34 @@
+use std::{error, fmt};
+
+/// Why a request got no answer from a [`Balance`](super::Balance).
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error<E> {
+    /// Discovery has said that there is no endpoint, or has said nothing within
+    /// the time a request may wait.
+    NoEndpoints,
+    /// There are endpoints, and none became ready within the time a request may
+    /// wait.
+    NoneReady,
+    /// The endpoint that was picked answered with an error.
+    Inner(E),
+}
+
+impl<E> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoEndpoints => "no endpoint is known",
+            Self::NoneReady => "no endpoint is ready",
+            Self::Inner(_) => "the endpoint failed",
+        })
+    }
+}
+
+impl<E: error::Error + 'static> error::Error for Error<E> {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Inner(error) => Some(error),
+            Self::NoEndpoints | Self::NoneReady => None,
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Load balancing for Rust services: who is there ([`discovery`]), who is next
+//! ([`balance`]), and how busy each of them is ([`load`]).
+//!
+//! One engine, used three ways:
+//!
+//! * **Embed the balancer** (default features): [`balance::Balance`] is a
+//!   [`tower_service::Service`] over any number of inner services, of any
+//!   request type. It is `Clone + Send + Sync`, needs no buffer in front and
+//!   sees the request when it picks.
+//! * **Embed the proxy** (features `http` and `server`): `http::Proxy` is a
+//!   whole HTTP reverse proxy as a service, `server::Server` the listeners that
+//!   drive it, one worker per core.
+//! * **Run the proxy**: the `lb-bin` daemon wires both to Docker.
+//!
+//! # Ten lines
+//!
+//! ```
+//! use lb_core::{balance::{Algorithm, Balance}, discovery};
+//! use tower::{ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let backends = discovery::fixed(["10.0.0.1:80", "10.0.0.2:80"]);
+//! let connect = |_id: &_, address: &&'static str| {
+//!     let address = *address;
+//!     service_fn(move |name: String| async move { Ok::<_, std::io::Error>(format!("{name} via {address}")) })
+//! };
+//! let (balance, driver) = Balance::new(backends, connect, Algorithm::LeastRequest);
+//! tokio::spawn(driver);
+//! let answer = balance.oneshot("hello".to_owned()).await?;
+//! assert!(answer.starts_with("hello via 10.0.0."));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | (default) | the balancer: no hyper, no sockets |
+//! | `http` | the proxy service and its upstream client |
+//! | `server` | listeners, workers, graceful shutdown |
+
+pub mod balance;
+pub mod discovery;
+pub mod endpoint;
+#[cfg(feature = "http")]
+pub mod health;
+#[cfg(feature = "http")]
+pub mod http;
+pub mod load;
+pub mod registry;
+#[cfg(feature = "server")]
+pub mod server;
+
+pub use balance::Balance;
+pub use discovery::{Change, Discovery};
+pub use endpoint::{Endpoint, EndpointId};

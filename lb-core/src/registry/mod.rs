@@ -1,0 +1,106 @@
+//! Who answers for which host: folds what every source registers into one plan
+//! of services, and keeps what can't be served apart, with the reason.
+//!
+//! All of it is pure. Nothing here connects, waits or logs; a plan says what it
+//! found wrong and its user decides how loudly to repeat it.
+
+mod host;
+mod plan;
+mod routes;
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::SystemTime};
+
+use crate::{
+    balance::Algorithm,
+    discovery::Change,
+    endpoint::{Endpoint, EndpointId},
+};
+
+pub use host::{HostPattern, InvalidHost};
+pub use plan::{Conflict, Plan, PlannedEndpoint, PlannedService, Unrouted};
+pub use routes::Routes;
+
+/// What a source says of one instance: a container, a task, a line of
+/// configuration.
+///
+/// One that nobody wants routed has neither bindings nor problems; its
+/// [`State::Down`](crate::endpoint::State::Down) says why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// What people call it: a container's name. For logs and labels; never an
+    /// identity.
+    pub name: Arc<str>,
+    /// When it was created. Where two contradict each other, the older is
+    /// right.
+    pub created: SystemTime,
+    /// The hosts it answers for.
+    pub bindings: Vec<Binding>,
+    /// What it said that can't be used. One that has problems and no bindings is
+    /// in quarantine; one that has both is served as far as its bindings go.
+    pub problems: Vec<Problem>,
+}
+
+/// One host that an instance answers for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The requests it wants.
+    pub host: HostPattern,
+    /// Where it listens; `None` while it can't be reached, for the reason that
+    /// its state gives.
+    pub address: Option<SocketAddr>,
+    /// The algorithm it asks for; `None` to go along with the others.
+    pub algorithm: Option<Algorithm>,
+}
+
+/// A setting that can't be used: what was said, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The setting: a variable, a label, a key of the configuration file.
+    pub key: String,
+    /// What it is set to.
+    pub value: String,
+    /// What is wrong with it and what would be right.
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={:?}: {}", self.key, self.value, self.remedy)
+    }
+}
+
+/// Everything that every source has registered.
+#[derive(Debug, Default)]
+pub struct Registry {
+    /// By source, in the order of their names; then by identity.
+    sources: BTreeMap<Arc<str>, BTreeMap<EndpointId, Endpoint<Registration>>>,
+}
+
+impl Registry {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in what the source of this name says.
+    pub fn apply(&mut self, source: &Arc<str>, change: Change<Registration>) {
+        let known = self.sources.entry(Arc::clone(source)).or_default();
+        match change {
+            Change::Reset(all) => *known = all.into_iter().collect(),
+            Change::Upsert(id, endpoint) => {
+                known.insert(id, endpoint);
+            }
+            Change::Remove(id) => {
+                known.remove(&id);
+            }
+        }
+    }
+
+    /// What follows from it all: the same registrations give the same plan, in
+    /// whatever order they came.
+    pub fn plan(&self) -> Plan {
+        plan::plan(self.sources.iter().flat_map(|(source, known)| {
+            known.iter().map(move |(id, endpoint)| (source, id, endpoint))
+        }))
+    }
+}
