@@ -49,6 +49,8 @@ pub mod health;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod load;
+#[cfg(feature = "http")]
+pub mod metrics;
 pub mod registry;
 #[cfg(feature = "server")]
 pub mod server;

@@ -1,1 +1,40 @@
+//! The HTTP proxy: routes by host, balances over endpoints, and gives every
+//! request an answer.
+//!
+//! [`Proxy`] is a tower service for the requests; its [`Driver`] reads any
+//! number of [discoveries](crate::Discovery) of
+//! [`Registration`](crate::registry::Registration)s and keeps the routes. They
+//! meet in one immutable table that is replaced as a whole; a [`Plane`] shows it
+//! to whoever wants to know.
+//!
+//! ```no_run
+//! use lb_core::{discovery, http::{Options, Proxy}, registry::Registration};
+//!
+//! # async fn run(registrations: Vec<(lb_core::EndpointId, lb_core::Endpoint<Registration>)>) {
+//! let (proxy, driver) = Proxy::new(Options::default());
+//! let fixed: discovery::Fixed<Registration> = registrations.into_iter().collect();
+//! tokio::spawn(driver.source("config", fixed).run());
+//! // `proxy` is a `Service<Request<Incoming>>`: serve it with `lb_core::server`
+//! // or with any hyper server.
+//! # }
+//! ```
 
+mod access_log;
+mod body;
+mod driver;
+mod error;
+mod exchange;
+mod forward;
+mod head;
+mod plane;
+mod proxy;
+mod table;
+mod upgrade;
+mod upstream;
+
+pub use access_log::{AccessLog, Destination};
+pub use body::{LeasedBody, OnBodyEnd, RequestBody, ResponseBody};
+pub use driver::Driver;
+pub use error::Refusal;
+pub use plane::{EndpointReport, Plane, ServiceReport, Standing};
+pub use proxy::{Options, Proxy};

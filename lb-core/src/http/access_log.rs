@@ -1,0 +1,341 @@
+use std::{
+    fmt,
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, Thread},
+    time::Duration,
+};
+
+use ::http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use jiff::Zoned;
+use metrics::Counter;
+
+use super::head::Client;
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// The standard output of the process.
+    Stdout,
+    /// The end of this file, which is made if it isn't there.
+    File(PathBuf),
+}
+
+/// One line for each request, in the combined format of the NCSA, with the host
+/// in front and the endpoint's name behind:
+///
+/// ```text
+/// app.local 10.0.0.9 - - [22/Nov/2026:16:48:00 +0000] "GET / HTTP/1.1" 200 45 "-" "curl/8" "shop-app-1"
+/// ```
+///
+/// A worker only appends to a buffer of its own; a thread in the background
+/// writes what has come together every few milliseconds. A destination that
+/// can't keep up loses lines, which are counted, and never delays a request.
+#[derive(Clone)]
+pub struct AccessLog(Arc<Log>);
+
+struct Log {
+    /// By worker.
+    buffers: Box<[Mutex<Buffer>]>,
+    file: Mutex<Sink>,
+    destination: Destination,
+    /// Something has come together since the writer last looked.
+    pending: AtomicBool,
+    writer: Mutex<Option<Thread>>,
+    dropped: Counter,
+}
+
+enum Sink {
+    Stdout,
+    File(File),
+}
+
+#[derive(Default)]
+struct Buffer {
+    lines: Vec<u8>,
+    /// The last second that was written out, and how.
+    second: i64,
+    stamp: String,
+}
+
+/// Lines are collected for this long before they are written.
+const BATCH: Duration = Duration::from_millis(10);
+
+/// What a worker may hold back at most.
+const BUFFER_LIMIT: usize = 1 << 20;
+
+impl AccessLog {
+    /// Opens the log for so many workers.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be opened for appending, or no thread be started.
+    pub fn open(destination: Destination, workers: usize) -> io::Result<Self> {
+        let log = Arc::new(Log {
+            buffers: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
+            file: Mutex::new(Sink::open(&destination)?),
+            destination,
+            pending: AtomicBool::new(false),
+            writer: Mutex::new(None),
+            dropped: crate::metrics::Global::new().log_dropped,
+        });
+        let weak = Arc::downgrade(&log);
+        let writer =
+            thread::Builder::new().name("access-log".into()).spawn(move || write(&weak))?;
+        *lock(&log.writer) = Some(writer.thread().clone());
+        Ok(Self(log))
+    }
+
+    /// Opens the file anew, after something has renamed it.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be opened; the log then goes on in the old one.
+    pub fn reopen(&self) -> io::Result<()> {
+        self.flush();
+        *lock(&self.0.file) = Sink::open(&self.0.destination)?;
+        Ok(())
+    }
+
+    /// Writes what has come together so far.
+    pub fn flush(&self) {
+        self.0.flush();
+    }
+
+    pub(super) fn write(
+        &self,
+        worker: usize,
+        entry: &Entry,
+        status: StatusCode,
+        sent: u64,
+        endpoint: Option<&str>,
+    ) {
+        let log = &self.0;
+        let mut buffer = lock(&log.buffers[worker % log.buffers.len()]);
+        if buffer.lines.len() > BUFFER_LIMIT {
+            log.dropped.increment(1);
+            return;
+        }
+        let Buffer { lines, second, stamp } = &mut *buffer;
+        let now = jiff::Timestamp::now().as_second();
+        if *second != now {
+            *second = now;
+            *stamp = Zoned::now().strftime("%d/%b/%Y:%H:%M:%S %z").to_string();
+        }
+        entry.line(lines, stamp, status, sent, endpoint);
+        drop(buffer);
+        if !log.pending.swap(true, Ordering::AcqRel)
+            && let Some(writer) = &*lock(&log.writer)
+        {
+            writer.unpark();
+        }
+    }
+}
+
+impl fmt::Debug for AccessLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AccessLog").field(&self.0.destination).finish()
+    }
+}
+
+impl Log {
+    fn flush(&self) {
+        // Held throughout, so that lines of one worker stay in order.
+        let mut file = lock(&self.file);
+        for buffer in &self.buffers {
+            let lines = std::mem::take(&mut lock(buffer).lines);
+            if !lines.is_empty()
+                && let Err(error) = file.write_all(&lines)
+            {
+                let lost = lines.iter().filter(|&&byte| byte == b'\n').count();
+                self.dropped.increment(lost as u64);
+                tracing::warn!(%error, lost, "the access log can't be written");
+            }
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.flush();
+        if let Some(writer) = &*lock(&self.writer) {
+            writer.unpark();
+        }
+    }
+}
+
+/// The thread in the background: asleep while nothing happens.
+fn write(log: &Weak<Log>) {
+    while let Some(log) = log.upgrade() {
+        if log.pending.swap(false, Ordering::AcqRel) {
+            log.flush();
+            drop(log);
+            thread::sleep(BATCH);
+        } else {
+            drop(log);
+            thread::park();
+        }
+    }
+}
+
+impl Sink {
+    fn open(destination: &Destination) -> io::Result<Self> {
+        match destination {
+            Destination::Stdout => Ok(Self::Stdout),
+            Destination::File(path) => {
+                OpenOptions::new().append(true).create(true).open(path).map(Self::File)
+            }
+        }
+    }
+
+    fn write_all(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(lines)?;
+                stdout.flush()
+            }
+            Self::File(file) => file.write_all(lines),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a line says of the request. Everything in it is shared with the request
+/// itself; nothing is copied before the line is written.
+pub(super) struct Entry {
+    host: Option<HeaderValue>,
+    client: Arc<Client>,
+    method: Method,
+    uri: Uri,
+    version: Version,
+    referer: Option<HeaderValue>,
+    agent: Option<HeaderValue>,
+}
+
+impl Entry {
+    pub(super) fn new<B>(request: &Request<B>, client: Arc<Client>) -> Self {
+        let header = |name| request.headers().get(name).cloned();
+        Self {
+            host: header(header::HOST),
+            client,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            referer: header(header::REFERER),
+            agent: header(header::USER_AGENT),
+        }
+    }
+
+    fn line(
+        &self,
+        out: &mut Vec<u8>,
+        stamp: &str,
+        status: StatusCode,
+        sent: u64,
+        endpoint: Option<&str>,
+    ) {
+        let host = match self.uri.authority() {
+            Some(authority) => Some(authority.as_str().as_bytes()),
+            None => self.host.as_ref().map(HeaderValue::as_bytes),
+        };
+        escape(out, host.unwrap_or(b"-"));
+        out.push(b' ');
+        match self.client.address {
+            Some(address) => print(out, format_args!("{}", address.ip().to_canonical())),
+            None => out.push(b'-'),
+        }
+        print(out, format_args!(" - - [{stamp}] \"{} ", self.method));
+        let target = self.uri.path_and_query().map_or("/", |target| target.as_str());
+        escape(out, target.as_bytes());
+        print(out, format_args!(" {:?}\" {} {sent} \"", self.version, status.as_u16()));
+        escape(out, self.referer.as_ref().map_or(b"-", HeaderValue::as_bytes));
+        out.extend_from_slice(b"\" \"");
+        escape(out, self.agent.as_ref().map_or(b"-", HeaderValue::as_bytes));
+        out.extend_from_slice(b"\" \"");
+        escape(out, endpoint.unwrap_or("-").as_bytes());
+        out.extend_from_slice(b"\"\n");
+    }
+}
+
+fn print(out: &mut Vec<u8>, what: fmt::Arguments<'_>) {
+    // Writing to memory can't fail.
+    let _ = out.write_fmt(what);
+}
+
+/// As nginx does: a client can't end a field, let alone a line.
+fn escape(out: &mut Vec<u8>, text: &[u8]) {
+    for &byte in text {
+        match byte {
+            b'"' | b'\\' | 0..=0x1f | 0x7f..=0xff => print(out, format_args!("\\x{byte:02X}")),
+            _ => out.push(byte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(request: Request<()>, endpoint: Option<&str>) -> String {
+        let client = Arc::new(Client::new("10.1.2.3:5000".parse().ok(), None));
+        let mut out = Vec::new();
+        Entry::new(&request, client).line(&mut out, "STAMP", StatusCode::OK, 45, endpoint);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_combined_format_with_host_and_endpoint() {
+        let request = Request::builder()
+            .uri("/a?b=c")
+            .header("host", "app.local")
+            .header("referer", "http://x/")
+            .header("user-agent", "curl/8")
+            .body(())
+            .unwrap();
+        assert_eq!(
+            line(request, Some("shop-app-1")),
+            "app.local 10.1.2.3 - - [STAMP] \"GET /a?b=c HTTP/1.1\" 200 45 \"http://x/\" \"curl/8\" \"shop-app-1\"\n"
+        );
+    }
+
+    #[test]
+    fn nothing_a_client_sends_ends_a_field() {
+        let agent = HeaderValue::from_bytes(b"a\"b\\c\t\xff").unwrap();
+        let request = Request::builder().header("user-agent", agent).body(()).unwrap();
+        assert_eq!(
+            line(request, None),
+            "- 10.1.2.3 - - [STAMP] \"GET / HTTP/1.1\" 200 45 \"-\" \"a\\x22b\\x5Cc\\x09\\xFF\" \"-\"\n"
+        );
+    }
+
+    #[test]
+    fn a_renamed_file_is_left_behind_when_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, old) = (folder.path().join("log"), folder.path().join("log.1"));
+        let log = AccessLog::open(Destination::File(path.clone()), 2).unwrap();
+        let write = |worker| {
+            let request = Request::builder().body(()).unwrap();
+            let entry = Entry::new(&request, Arc::new(Client::new(None, None)));
+            log.write(worker, &entry, StatusCode::OK, 0, None);
+        };
+        write(0);
+        write(1);
+        log.flush();
+        std::fs::rename(&path, &old).unwrap();
+        write(7);
+        log.reopen().unwrap();
+        write(0);
+        log.flush();
+        let lines = |path| std::fs::read_to_string(path).unwrap().lines().count();
+        assert_eq!((lines(old), lines(path)), (3, 1));
+    }
+}

@@ -1,0 +1,315 @@
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::mpsc,
+    task::AbortHandle,
+    time::{self, MissedTickBehavior},
+};
+
+use super::{
+    proxy::Shared,
+    table::Table,
+    upstream::{Key, Upstream},
+};
+use crate::{
+    discovery::{Change, Discovery},
+    endpoint::State,
+    health::{Readiness, accepts},
+    registry::{Plan, PlannedEndpoint, Registration, Registry},
+};
+
+type Source = Pin<Box<dyn Discovery<Target = Registration, Item = Change<Registration>>>>;
+
+/// Reads what sources register, probes who is new, and publishes who answers
+/// for what to its [`Proxy`](super::Proxy).
+///
+/// Everything that decides who is routed happens in this one task.
+#[must_use = "a proxy has no routes until its driver runs"]
+pub struct Driver {
+    shared: Arc<Shared>,
+    sources: Vec<(Arc<str>, Source)>,
+    registry: Registry,
+    upstreams: HashMap<Key, Entry>,
+    /// Warnings already given, so that each is given once.
+    told: HashSet<String>,
+    suspects: mpsc::UnboundedSender<Key>,
+    suspected: mpsc::UnboundedReceiver<Key>,
+    probed: mpsc::UnboundedReceiver<Probed>,
+    probes: mpsc::UnboundedSender<Probed>,
+}
+
+struct Entry {
+    upstream: Arc<Upstream>,
+    /// Whether its source wants it used.
+    wanted: bool,
+    /// The probe under way.
+    probe: Option<AbortHandle>,
+}
+
+/// A probe has succeeded.
+struct Probed {
+    upstream: Arc<Upstream>,
+    attempts: u32,
+    took: Duration,
+}
+
+/// How often connections nobody needs are looked for.
+const SWEEP: Duration = Duration::from_secs(10);
+
+impl Driver {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        suspects: mpsc::UnboundedSender<Key>,
+        suspected: mpsc::UnboundedReceiver<Key>,
+    ) -> Self {
+        let (probes, probed) = mpsc::unbounded_channel();
+        Self {
+            shared,
+            sources: Vec::new(),
+            registry: Registry::new(),
+            upstreams: HashMap::new(),
+            told: HashSet::new(),
+            suspects,
+            suspected,
+            probed,
+            probes,
+        }
+    }
+
+    /// Adds a source, under a name that reports and logs will show. Sources
+    /// combine: all that name the same host serve it together.
+    pub fn source(
+        mut self,
+        name: &str,
+        discovery: impl Discovery<Target = Registration> + 'static,
+    ) -> Self {
+        self.sources.push((name.into(), Box::pin(discovery)));
+        self
+    }
+
+    /// Works until it is dropped. Spawn it on a tokio runtime.
+    pub async fn run(mut self) {
+        let mut sweep = time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let Self { sources, suspected, probed, .. } = &mut self;
+            tokio::select! {
+                changes = poll_fn(|cx| next(sources, cx)) => {
+                    for (source, change) in changes {
+                        self.registry.apply(&source, change);
+                    }
+                    self.publish();
+                }
+                Some(probed) = probed.recv() => self.accepts(&probed),
+                Some(key) = suspected.recv() => self.probe(&key),
+                _ = sweep.tick() => {
+                    let now = Instant::now();
+                    self.upstreams.values().for_each(|entry| entry.upstream.close_stale(now));
+                }
+            }
+        }
+    }
+
+    /// Makes what is registered true: endpoints, probes, and one new table.
+    fn publish(&mut self) {
+        let plan = self.registry.plan();
+        self.tell(&plan);
+
+        let mut gone: HashSet<Key> = self.upstreams.keys().cloned().collect();
+        for endpoint in plan.services.iter().flat_map(|service| &service.endpoints) {
+            if let Some(address) = endpoint.address {
+                let key = (endpoint.id.clone(), address);
+                gone.remove(&key);
+                self.want(key, endpoint);
+            }
+        }
+        for key in gone {
+            if let Some(entry) = self.upstreams.remove(&key) {
+                entry.retire();
+            }
+        }
+
+        let upstreams = self
+            .upstreams
+            .iter()
+            .map(|(key, entry)| (key.clone(), Arc::clone(&entry.upstream)))
+            .collect();
+        let options = &self.shared.options;
+        let default_host = options.default_host.as_deref();
+        let before = self.shared.table.load();
+        let table: Table = before.next(plan, &upstreams, default_host, options.algorithm);
+        drop(before);
+        self.shared.table.store(Arc::new(table));
+        self.shared.changed.notify_waiters();
+    }
+
+    fn want(&mut self, key: Key, endpoint: &PlannedEndpoint) {
+        let wanted = endpoint.state == State::Active && endpoint.weight > 0;
+        let entry = self.upstreams.entry(key.clone()).or_insert_with(|| {
+            let upstream = Upstream::new(
+                endpoint.id.clone(),
+                Arc::clone(&endpoint.name),
+                key.1,
+                self.shared.options.workers,
+                self.suspects.clone(),
+            );
+            Entry { upstream: Arc::new(upstream), wanted: false, probe: None }
+        });
+        if wanted == entry.wanted {
+            return;
+        }
+        entry.wanted = wanted;
+        if wanted {
+            self.probe(&key);
+        } else {
+            tracing::info!(
+                endpoint = %entry.upstream.name,
+                state = ?endpoint.state,
+                "takes no new requests"
+            );
+            entry.rest();
+        }
+    }
+
+    /// Starts probing an endpoint that is wanted and not being probed.
+    fn probe(&mut self, key: &Key) {
+        let Some(entry) = self.upstreams.get_mut(key) else { return };
+        if !entry.wanted || entry.probe.is_some() {
+            return;
+        }
+        let upstream = Arc::clone(&entry.upstream);
+        let limit = self.shared.options.connect_timeout;
+        let done = self.probes.clone();
+        let probe = async move {
+            let started = Instant::now();
+            let readiness = Readiness::new(started);
+            let mut attempts = 1;
+            while let Err(error) = accepts(upstream.address, limit).await {
+                upstream.set_trouble(Some(explain(&upstream, &error)));
+                time::sleep(readiness.pause(Instant::now())).await;
+                attempts += 1;
+            }
+            // Fails only when the driver is gone.
+            let _ = done.send(Probed { upstream, attempts, took: started.elapsed() });
+        };
+        entry.probe = Some(tokio::spawn(probe).abort_handle());
+    }
+
+    /// An endpoint has accepted a connection: requests may go there.
+    fn accepts(&mut self, Probed { upstream, attempts, took }: &Probed) {
+        let Some(entry) = self.upstreams.get_mut(&upstream.key()) else { return };
+        // It may have been unwanted, or replaced, since the probe reported.
+        if !entry.wanted || !Arc::ptr_eq(&entry.upstream, upstream) {
+            return;
+        }
+        entry.probe = None;
+        upstream.set_trouble(None);
+        upstream.load.set_ready(true);
+        for service in &self.shared.table.load().services {
+            let mut members = service.cluster.members().iter();
+            if members.any(|member| Arc::ptr_eq(&member.target.upstream, upstream)) {
+                service.shared.ready();
+            }
+        }
+        self.shared.changed.notify_waiters();
+        tracing::info!(
+            endpoint = %upstream.name,
+            address = %upstream.address,
+            attempts,
+            ?took,
+            "accepts connections and is routed"
+        );
+    }
+
+    /// Warns of what is wrong with a plan, once for each thing.
+    fn tell(&mut self, plan: &Plan) {
+        let mut now = HashSet::new();
+        for endpoint in plan.services.iter().flat_map(|service| &service.endpoints) {
+            for problem in &endpoint.problems {
+                now.insert(format!("{}: {problem}", endpoint.name));
+            }
+        }
+        for unrouted in &plan.unrouted {
+            for problem in &unrouted.problems {
+                now.insert(format!("{} is not routed: {problem}", unrouted.name));
+            }
+        }
+        now.extend(plan.conflicts.iter().map(ToString::to_string));
+        for warning in now.difference(&self.told) {
+            tracing::warn!("{warning}");
+        }
+        self.told = now;
+    }
+}
+
+impl Entry {
+    /// No new requests; those in flight finish.
+    fn rest(&mut self) {
+        if let Some(probe) = self.probe.take() {
+            probe.abort();
+        }
+        self.upstream.load.set_ready(false);
+        self.upstream.close_idle();
+    }
+
+    /// It has left for good.
+    fn retire(mut self) {
+        self.rest();
+        self.upstream.retire();
+        tracing::info!(endpoint = %self.upstream.name, "is gone");
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        for entry in self.upstreams.values() {
+            if let Some(probe) = &entry.probe {
+                probe.abort();
+            }
+        }
+    }
+}
+
+fn explain(upstream: &Upstream, error: &io::Error) -> String {
+    format!("{} does not accept connections yet: {error}", upstream.address)
+}
+
+/// Changes taken in one go at most, so that sources which never pause can't
+/// keep what they say from being published.
+const BATCH: usize = 1024;
+
+/// All that the sources have to say at this moment, if anything.
+fn next(
+    sources: &mut Vec<(Arc<str>, Source)>,
+    cx: &mut Context<'_>,
+) -> Poll<Vec<(Arc<str>, Change<Registration>)>> {
+    let mut changes = Vec::new();
+    sources.retain_mut(|(name, source)| {
+        for _ in 0..BATCH {
+            match source.as_mut().poll_next(cx) {
+                Poll::Ready(Some(change)) => changes.push((Arc::clone(name), change)),
+                // What a source that has ended said stays in force.
+                Poll::Ready(None) => return false,
+                Poll::Pending => return true,
+            }
+        }
+        cx.waker().wake_by_ref();
+        true
+    });
+    if changes.is_empty() { Poll::Pending } else { Poll::Ready(changes) }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("sources", &self.sources.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,101 @@
+use ::http::{HeaderValue, Response, StatusCode, header};
+use bytes::Bytes;
+
+/// Why the balancer answers a request itself. This table is the one place where
+/// such answers are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The request names no host, several, or one that can't be read.
+    BadHost,
+    /// The method is CONNECT: this is not a forward proxy.
+    Connect,
+    /// No service answers for the host.
+    NoRoute,
+    /// No endpoint of the service became ready in time.
+    NoEndpoint,
+    /// Too many requests were already waiting for the service.
+    QueueFull,
+    /// The endpoint broke off before it answered, and the request can't be
+    /// repeated.
+    Reset,
+}
+
+impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::BadHost,
+        Self::Connect,
+        Self::NoRoute,
+        Self::NoEndpoint,
+        Self::QueueFull,
+        Self::Reset,
+    ];
+
+    /// The status it is answered with.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::BadHost => StatusCode::BAD_REQUEST,
+            Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoRoute | Self::NoEndpoint | Self::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Reset => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// Its name in metrics and in the access log.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::BadHost => "bad_host",
+            Self::Connect => "connect_method",
+            Self::NoRoute => "no_route",
+            Self::NoEndpoint => "no_endpoint",
+            Self::QueueFull => "queue_full",
+            Self::Reset => "upstream_reset",
+        }
+    }
+
+    /// What the client is told.
+    fn text(self) -> &'static str {
+        match self {
+            Self::BadHost => "400 Bad Request: exactly one valid Host is needed\n",
+            Self::Connect => "405 Method Not Allowed: CONNECT is not served here\n",
+            Self::NoRoute => "503 Service Unavailable: nothing here answers for this host\n",
+            Self::NoEndpoint => "503 Service Unavailable: no server is ready, try again soon\n",
+            Self::QueueFull => "503 Service Unavailable: too many requests, try again soon\n",
+            Self::Reset => "502 Bad Gateway: the server broke off before it answered\n",
+        }
+    }
+
+    pub(super) fn response(self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from_static(self.text().as_bytes()));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        match self {
+            Self::NoEndpoint | Self::QueueFull => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::Connect => {
+                headers.insert(
+                    header::ALLOW,
+                    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+                );
+            }
+            Self::BadHost | Self::NoRoute | Self::Reset => {}
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_repeats_the_status() {
+        for refusal in Refusal::ALL {
+            let status = refusal.status().to_string();
+            assert!(refusal.text().starts_with(&status), "{refusal:?}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+use std::{sync::Arc, time::Instant};
+
+use ::http::{StatusCode, header::HeaderMap};
+
+use super::{
+    access_log::Entry,
+    proxy::Shared,
+    table::{Service, Target},
+    upstream::Connection,
+};
+use crate::load::Lease;
+
+/// One request from its first byte to the last byte of its answer: what has to
+/// be given back, counted and written down when it ends.
+pub(super) struct Exchange {
+    shared: Arc<Shared>,
+    worker: usize,
+    started: Instant,
+    status: StatusCode,
+    sent: u64,
+    service: Option<Arc<Service>>,
+    carried: Option<Carried>,
+    entry: Option<Entry>,
+    finished: bool,
+}
+
+/// What carries an exchange.
+pub(super) struct Carried {
+    pub(super) target: Target,
+    pub(super) lease: Lease,
+    /// `None` where it can't be used again.
+    pub(super) connection: Option<Connection>,
+}
+
+impl Exchange {
+    pub(super) fn begin(shared: Arc<Shared>, worker: usize, entry: Option<Entry>) -> Self {
+        Self {
+            shared,
+            worker,
+            started: Instant::now(),
+            status: StatusCode::OK,
+            sent: 0,
+            service: None,
+            carried: None,
+            entry,
+            finished: false,
+        }
+    }
+
+    pub(super) fn routed(&mut self, service: Arc<Service>) {
+        self.service = Some(service);
+    }
+
+    /// The head of the answer is known.
+    pub(super) fn answered(&mut self, status: StatusCode, carried: Option<Carried>) {
+        self.status = status;
+        self.carried = carried;
+    }
+
+    /// So many more bytes of the body have passed.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+
+    /// Ends the exchange, once. One that isn't `complete` was broken off by
+    /// either side, and its connection can't be used again.
+    pub(super) fn finish(&mut self, complete: bool) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        let carried = self.carried.take();
+        let classes = match (&carried, &self.service) {
+            (Some(carried), _) => &carried.target.classes,
+            (None, Some(service)) => &service.shared.metrics.local,
+            (None, None) => &self.shared.metrics.unrouted,
+        };
+        classes.count(self.status);
+        if let Some(service) = &self.service {
+            service.shared.metrics.duration.record(self.started.elapsed());
+        }
+        let endpoint = carried.as_ref().map(|carried| &*carried.target.upstream.name);
+        if let (Some(log), Some(entry)) = (&self.shared.options.access_log, self.entry.take()) {
+            log.write(self.worker, &entry, self.status, self.sent, endpoint);
+        }
+        if let Some(Carried { target, lease, connection }) = carried {
+            if let (true, Some(connection)) = (complete, connection) {
+                target.upstream.keep(self.worker, connection);
+            }
+            drop(lease);
+        }
+    }
+}
+
+/// An exchange that ends before its head is sent, because the client has left,
+/// is recorded as nginx does: 499.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.status = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
+            self.finish(false);
+        }
+    }
+}
+
+/// Whether the answer with this head lets its connection be used again.
+pub(super) fn keeps_alive(version: ::http::Version, headers: &HeaderMap) -> bool {
+    version == ::http::Version::HTTP_11
+        && !super::head::connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("close"))
+}

@@ -1,0 +1,187 @@
+//! One request, sent until an endpoint has answered it.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use ::http::{Request, Response, request};
+use hyper::body::Incoming;
+use tokio::time;
+
+use super::{
+    body::RequestBody,
+    error::Refusal,
+    exchange::Carried,
+    proxy::Shared,
+    table::{Service, Target},
+};
+use crate::{balance::PickContext, endpoint::EndpointId, load::Lease};
+
+/// Endpoints that may break off one request before it is given up: a request
+/// that kills whoever gets it must not go round them all.
+const RESETS: usize = 2;
+
+/// Connects that may fail for one request. Reached only where endpoints answer
+/// probes and then refuse.
+const CONNECTS: usize = 32;
+
+/// Sends `request` to an endpoint of `service`.
+///
+/// What has not gone out is sent again, elsewhere if the endpoint could not be
+/// reached. What has gone out is sent again only when its method says that
+/// twice is as good as once, and it has no body.
+pub(super) async fn forward(
+    shared: &Arc<Shared>,
+    worker: usize,
+    mut service: Arc<Service>,
+    mut request: Request<RequestBody>,
+) -> Result<(Response<Incoming>, Carried), Refusal> {
+    let mut tried: Vec<EndpointId> = Vec::new();
+    let (mut resets, mut failed_connects) = (0, 0);
+    loop {
+        let (target, lease) = match pick(&service, &mut tried) {
+            Some(picked) => picked,
+            None => {
+                service = wait(shared, service).await?;
+                continue;
+            }
+        };
+        let upstream = &target.upstream;
+        let metrics = &service.shared.metrics;
+        let connected = upstream.connect(worker, shared.options.connect_timeout).await;
+        let mut connection = match connected {
+            Ok((connection, took)) => {
+                if let Some(took) = took {
+                    metrics.connect.record(took);
+                }
+                connection
+            }
+            Err(error) => {
+                upstream.suspect(&error);
+                failed_connects += 1;
+                if failed_connects == CONNECTS {
+                    return Err(Refusal::NoEndpoint);
+                }
+                metrics.retried_connect.increment(1);
+                tried.push(upstream.id.clone());
+                continue;
+            }
+        };
+        if upstream.is_retired() {
+            // It left while we were connecting: who accepted may be another
+            // container that has been given its address.
+            metrics.retried_connect.increment(1);
+            tried.push(upstream.id.clone());
+            continue;
+        }
+        let spare = Spare::of(&request);
+        match connection.send(request).await {
+            Ok(response) => {
+                return Ok((response, Carried { target, lease, connection: Some(connection) }));
+            }
+            Err(mut error) => {
+                if let Some(unsent) = error.take_message() {
+                    request = unsent;
+                } else if let Some(spare) = spare {
+                    request = spare.request();
+                } else {
+                    return Err(Refusal::Reset);
+                }
+                // A pooled connection may have been closed by the other side a
+                // moment ago; that is no fault of the endpoint, and the next
+                // connection is as good as any.
+                if connection.reused {
+                    metrics.retried_stale.increment(1);
+                    continue;
+                }
+                resets += 1;
+                if resets > RESETS {
+                    return Err(Refusal::Reset);
+                }
+                metrics.retried_reset.increment(1);
+                tried.push(upstream.id.clone());
+            }
+        }
+    }
+}
+
+/// An endpoint that has not been tried, or any when all have been.
+fn pick(service: &Service, tried: &mut Vec<EndpointId>) -> Option<(Target, Lease)> {
+    let picked = |tried: &[EndpointId]| {
+        let (member, lease) = service.cluster.pick(&PickContext::new().avoid(tried))?;
+        Some((member.target.clone(), lease))
+    };
+    picked(tried).or_else(|| {
+        tried.clear();
+        picked(tried)
+    })
+}
+
+/// Waits until an endpoint of the service is ready, and gives back the service
+/// as it is by then.
+async fn wait(shared: &Arc<Shared>, service: Arc<Service>) -> Result<Arc<Service>, Refusal> {
+    let state = Arc::clone(&service.shared);
+    let now = Instant::now();
+    let deadline = state.unready_since(now) + shared.options.wait;
+    if deadline <= now {
+        return Err(Refusal::NoEndpoint);
+    }
+    let _waiting = Waiting::begin(&service, shared.options.wait_limit)?;
+    let found = async {
+        loop {
+            // Listen first, look second: a change in between is not missed.
+            let mut changed = std::pin::pin!(shared.changed.notified());
+            changed.as_mut().enable();
+            // The host may have gone for good, or come back as another service.
+            let host = &service.plan.host;
+            let table = shared.table.load_full();
+            let current = table.services.iter().find(|service| service.plan.host == *host);
+            if let Some(service) = current
+                && service.cluster.is_ready()
+            {
+                return Arc::clone(service);
+            }
+            changed.await;
+        }
+    };
+    time::timeout_at(deadline.into(), found).await.map_err(|_| Refusal::NoEndpoint)
+}
+
+/// One request in the queue of a service.
+struct Waiting<'a>(&'a Service);
+
+impl<'a> Waiting<'a> {
+    fn begin(service: &'a Service, limit: usize) -> Result<Self, Refusal> {
+        let before = service.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = Self(service);
+        if before >= limit { Err(Refusal::QueueFull) } else { Ok(waiting) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What is needed to send a request a second time.
+struct Spare(request::Parts);
+
+impl Spare {
+    fn of(request: &Request<RequestBody>) -> Option<Self> {
+        use http_body::Body;
+        if !request.method().is_idempotent() || !request.body().is_end_stream() {
+            return None;
+        }
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = request.method().clone();
+        head.uri = request.uri().clone();
+        head.headers = request.headers().clone();
+        Some(Self(head))
+    }
+
+    fn request(self) -> Request<RequestBody> {
+        Request::from_parts(self.0, RequestBody::empty())
+    }
+}

@@ -1,0 +1,168 @@
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use super::{proxy::Shared, table::Service};
+use crate::{
+    balance::Algorithm,
+    endpoint::{EndpointId, State},
+    registry::{PlannedEndpoint, Unrouted},
+};
+
+/// What a [`Proxy`](super::Proxy) knows at this moment: read it to report, to
+/// explain, and to measure. Reading disturbs nobody.
+#[derive(Clone)]
+pub struct Plane(Arc<Shared>);
+
+/// One service, as it is now.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServiceReport {
+    /// Its name: the host pattern it answers for.
+    pub name: Arc<str>,
+    /// How it picks.
+    pub algorithm: Algorithm,
+    /// Its endpoints.
+    pub endpoints: Vec<EndpointReport>,
+}
+
+/// One endpoint of a service, as it is now.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EndpointReport {
+    /// Who it is.
+    pub id: EndpointId,
+    /// What people call it.
+    pub name: Arc<str>,
+    /// The source that knows it.
+    pub source: Arc<str>,
+    /// Where it listens, if it can be reached.
+    pub address: Option<SocketAddr>,
+    /// Its share of requests.
+    pub weight: u32,
+    /// Whether it gets requests.
+    pub standing: Standing,
+    /// Why not, and what else is wrong with it.
+    pub reasons: Vec<String>,
+    /// Requests sent to it and not yet finished.
+    pub in_flight: usize,
+}
+
+/// Whether an endpoint gets requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It gets its share.
+    Ready,
+    /// Its source wants it used; it does not accept connections at the moment.
+    Connecting,
+    /// It gets no new requests and finishes those it has.
+    Draining,
+    /// Its source says that it can't serve now.
+    Down,
+}
+
+impl Standing {
+    /// Its name in reports and labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Connecting => "connecting",
+            Self::Draining => "draining",
+            Self::Down => "down",
+        }
+    }
+}
+
+impl Plane {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    /// Every service and its endpoints, in the order of their names.
+    pub fn services(&self) -> Vec<ServiceReport> {
+        let report = |service: &Arc<Service>| ServiceReport {
+            name: Arc::clone(&service.name),
+            algorithm: service.algorithm,
+            endpoints: service
+                .plan
+                .endpoints
+                .iter()
+                .map(|endpoint| report(service, endpoint))
+                .collect(),
+        };
+        self.0.table.load().services.iter().map(report).collect()
+    }
+
+    /// What is known and not routed, and why.
+    pub fn unrouted(&self) -> Vec<Unrouted> {
+        self.0.table.load().unrouted.clone()
+    }
+
+    /// Sets every gauge to what is true now. Call it before metrics are read.
+    pub fn observe(&self) {
+        let table = self.0.table.load();
+        for service in &table.services {
+            let mut numbers = [0; 4];
+            for endpoint in &service.plan.endpoints {
+                numbers[report(service, endpoint).standing as usize] += 1;
+            }
+            let metrics = &service.shared.metrics;
+            metrics.endpoints(numbers);
+            let waiting = service.shared.waiting.load(std::sync::atomic::Ordering::Relaxed);
+            metrics.waiting.set(waiting as f64);
+            for member in service.cluster.members() {
+                member.target.upstream.observe();
+            }
+        }
+        let quarantined = table.unrouted.iter().filter(|unrouted| !unrouted.problems.is_empty());
+        self.0.metrics.quarantined.set(quarantined.count() as f64);
+    }
+}
+
+fn report(service: &Service, endpoint: &PlannedEndpoint) -> EndpointReport {
+    let mut members = service.cluster.members().iter();
+    let member = members.find(|member| {
+        member.id == endpoint.id && Some(member.target.upstream.address) == endpoint.address
+    });
+    let mut reasons = Vec::new();
+    let standing = match &endpoint.state {
+        State::Down(reason) => {
+            reasons.push(reason.to_string());
+            Standing::Down
+        }
+        State::Draining => {
+            reasons.push("is about to stop".to_owned());
+            Standing::Draining
+        }
+        State::Active if endpoint.weight == 0 => {
+            reasons.push("has weight 0".to_owned());
+            Standing::Draining
+        }
+        State::Active => match member {
+            Some(member) if member.load.is_ready() => Standing::Ready,
+            Some(member) => {
+                reasons.extend(member.target.upstream.trouble());
+                Standing::Connecting
+            }
+            None => {
+                reasons.push("has no address".to_owned());
+                Standing::Down
+            }
+        },
+    };
+    reasons.extend(endpoint.problems.iter().map(ToString::to_string));
+    EndpointReport {
+        id: endpoint.id.clone(),
+        name: Arc::clone(&endpoint.name),
+        source: Arc::clone(&endpoint.source),
+        address: endpoint.address,
+        weight: endpoint.weight,
+        standing,
+        reasons,
+        in_flight: member.map_or(0, |member| member.load.in_flight()),
+    }
+}
+
+impl fmt::Debug for Plane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plane").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,230 @@
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use ::http::{Method, Request, Response};
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc};
+use tower_service::Service;
+
+use super::{
+    Plane,
+    access_log::{AccessLog, Entry},
+    body::{RequestBody, ResponseBody},
+    driver::Driver,
+    error::Refusal,
+    exchange::{Carried, Exchange, keeps_alive},
+    forward::forward,
+    head::{self, Client},
+    table::Table,
+    upgrade,
+};
+use crate::{balance::Algorithm, metrics};
+
+/// How a [`Proxy`] behaves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Workers that will use the proxy, each with connections of its own; 1.
+    pub workers: usize,
+    /// How long opening a connection to an endpoint may take; 250 ms. On a
+    /// container network it takes microseconds, and an address whose container
+    /// is gone doesn't refuse but hangs.
+    pub connect_timeout: Duration,
+    /// How long requests wait while a service has no endpoint that is ready,
+    /// counted from when it had none; 10 s.
+    pub wait: Duration,
+    /// How many requests of one service may wait; 1,024.
+    pub wait_limit: usize,
+    /// The algorithm of services that ask for none; round robin.
+    pub algorithm: Algorithm,
+    /// The host that answers for hosts nobody registered; none.
+    pub default_host: Option<String>,
+    /// Whether what a client says in `X-Forwarded-*` headers is believed; no.
+    /// Right only where every client is a proxy of your own.
+    pub trust_downstream: bool,
+    /// Where requests are written down; nowhere.
+    pub access_log: Option<AccessLog>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            connect_timeout: Duration::from_millis(250),
+            wait: Duration::from_secs(10),
+            wait_limit: 1024,
+            algorithm: Algorithm::default(),
+            default_host: None,
+            trust_downstream: false,
+            access_log: None,
+        }
+    }
+}
+
+/// A reverse proxy as a tower service: it never fails, every request is
+/// answered.
+///
+/// Clones share everything but what they know of their client. Use one clone
+/// for each connection, made by [`client`](Self::client) on the worker that
+/// [`worker`](Self::worker) named.
+#[derive(Clone)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    worker: usize,
+    client: Arc<Client>,
+    /// Kept for as long as anything of this connection goes on.
+    guard: Option<Arc<dyn Send + Sync>>,
+}
+
+/// What every clone shares.
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) table: ArcSwap<Table>,
+    /// The table has changed, or an endpoint has become ready.
+    pub(super) changed: Notify,
+    pub(super) metrics: metrics::Global,
+}
+
+impl Proxy {
+    /// A proxy without routes, and the [`Driver`] that gives it some.
+    pub fn new(options: Options) -> (Self, Driver) {
+        let shared = Arc::new(Shared {
+            options,
+            table: ArcSwap::from_pointee(Table::empty()),
+            changed: Notify::new(),
+            metrics: metrics::Global::new(),
+        });
+        let (suspects, suspected) = mpsc::unbounded_channel();
+        let driver = Driver::new(Arc::clone(&shared), suspects, suspected);
+        let client = Arc::new(Client::new(None, None));
+        (Self { shared, worker: 0, client, guard: None }, driver)
+    }
+
+    /// The proxy as this worker uses it: its connections to endpoints are its
+    /// own. Numbers begin at 0.
+    #[must_use]
+    pub fn worker(&self, worker: usize) -> Self {
+        Self { worker, ..self.clone() }
+    }
+
+    /// The proxy for one client: `peer` has connected to `local`. The `guard`
+    /// is kept until the last request is answered and the last tunnel closed.
+    #[must_use]
+    pub fn client(
+        &self,
+        peer: SocketAddr,
+        local: Option<SocketAddr>,
+        guard: impl Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            client: Arc::new(Client::new(Some(peer), local)),
+            guard: Some(Arc::new(guard)),
+            ..self.clone()
+        }
+    }
+
+    /// What the proxy knows of its services, for reports and metrics.
+    pub fn plane(&self) -> Plane {
+        Plane::new(Arc::clone(&self.shared))
+    }
+
+    async fn answer(self, request: Request<RequestBody>) -> Response<ResponseBody> {
+        let log = self.shared.options.access_log.is_some();
+        let entry = log.then(|| Entry::new(&request, Arc::clone(&self.client)));
+        let mut exchange = Exchange::begin(Arc::clone(&self.shared), self.worker, entry);
+        match self.carry(request, &mut exchange).await {
+            Ok(answer) => answer.finish(exchange, self.guard),
+            Err(refusal) => {
+                metrics::local_replies(refusal.reason()).increment(1);
+                let response = refusal.response();
+                exchange.answered(response.status(), None);
+                response.map(|body| ResponseBody::local(body, exchange))
+            }
+        }
+    }
+
+    async fn carry(
+        &self,
+        mut request: Request<RequestBody>,
+        exchange: &mut Exchange,
+    ) -> Result<Answer, Refusal> {
+        if request.method() == Method::CONNECT {
+            return Err(Refusal::Connect);
+        }
+        let host = head::host(&request)?;
+        let service = self.shared.table.load().routes.find(host).cloned();
+        let service = service.ok_or(Refusal::NoRoute)?;
+        exchange.routed(Arc::clone(&service));
+
+        let client_upgrade = hyper::upgrade::on(&mut request);
+        let (mut head, body) = request.into_parts();
+        let trust = self.shared.options.trust_downstream;
+        let upgrade = head::to_upstream(&mut head, &self.client, trust);
+        let request = Request::from_parts(head, body);
+
+        let (response, carried) = forward(&self.shared, self.worker, service, request).await?;
+        Ok(Answer { response, carried, client_upgrade: upgrade.then_some(client_upgrade) })
+    }
+}
+
+/// The head of an endpoint's answer, and what carries the rest.
+struct Answer {
+    response: Response<hyper::body::Incoming>,
+    carried: Carried,
+    client_upgrade: Option<hyper::upgrade::OnUpgrade>,
+}
+
+impl Answer {
+    fn finish(
+        self,
+        mut exchange: Exchange,
+        guard: Option<Arc<dyn Send + Sync>>,
+    ) -> Response<ResponseBody> {
+        let Self { mut response, mut carried, client_upgrade } = self;
+        let upgraded = response.status() == ::http::StatusCode::SWITCHING_PROTOCOLS;
+        if upgraded || !keeps_alive(response.version(), response.headers()) {
+            carried.connection = None;
+        }
+        head::to_client(response.headers_mut(), upgraded);
+        *response.version_mut() = ::http::Version::HTTP_11;
+        exchange.answered(response.status(), Some(carried));
+        if let (true, Some(client)) = (upgraded, client_upgrade) {
+            let upstream = hyper::upgrade::on(&mut response);
+            return upgrade::tunnel(response, client, upstream, exchange, guard);
+        }
+        response.map(|body| ResponseBody::upstream(body, exchange))
+    }
+}
+
+impl<B> Service<Request<B>> for Proxy
+where
+    B: Into<RequestBody>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let proxy = self.clone();
+        let request = request.map(Into::into);
+        Box::pin(async move { Ok(proxy.answer(request).await) })
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("worker", &self.worker).finish_non_exhaustive()
+    }
+}

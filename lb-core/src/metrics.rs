@@ -1,0 +1,246 @@
+//! The names of what lb-core records, their descriptions, and handles that are
+//! registered once, so that a request only adds to a counter it holds.
+//!
+//! Series that carry an `endpoint` label are recorded through handles that live
+//! as long as the endpoint does; an exporter that follows its handles can let go
+//! of them at the same time. Gauges are set by [`Plane::observe`] when somebody
+//! looks, and cost the request path nothing.
+//!
+//! [`Plane::observe`]: crate::http::Plane::observe
+
+use std::sync::Arc;
+
+use ::http::StatusCode;
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
+
+/// What a metric is, for descriptions and documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only ever grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution, in buckets.
+    Histogram,
+}
+
+/// One metric: what it is called and what it means.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it says, in its unit.
+    pub help: &'static str,
+}
+
+const REQUESTS: &str = "lb_requests_total";
+const DURATION: &str = "lb_request_duration_seconds";
+const CONNECT: &str = "lb_upstream_connect_duration_seconds";
+const CONNECTS: &str = "lb_upstream_connects_total";
+const RETRIES: &str = "lb_retries_total";
+const REPLIES: &str = "lb_local_replies_total";
+const WAITING: &str = "lb_requests_waiting";
+const IN_FLIGHT: &str = "lb_requests_in_flight";
+const IDLE: &str = "lb_upstream_idle_connections";
+const ENDPOINTS: &str = "lb_endpoints";
+const QUARANTINED: &str = "lb_quarantined";
+const LOG_DROPPED: &str = "lb_access_log_dropped_total";
+
+/// Everything that lb-core records.
+pub const ALL: &[Description] = &[
+    Description {
+        name: REQUESTS,
+        kind: Kind::Counter,
+        labels: &["service", "endpoint", "code"],
+        help: "Requests answered, by class of status (2xx). The endpoint is empty where the balancer itself answered, the service where no route was found.",
+    },
+    Description {
+        name: DURATION,
+        kind: Kind::Histogram,
+        labels: &["service"],
+        help: "Time from the head of a request to the last byte of its answer, in seconds.",
+    },
+    Description {
+        name: CONNECT,
+        kind: Kind::Histogram,
+        labels: &["service"],
+        help: "Time to open a connection to an endpoint, in seconds.",
+    },
+    Description {
+        name: CONNECTS,
+        kind: Kind::Counter,
+        labels: &["endpoint", "outcome"],
+        help: "Connections opened to an endpoint (ok), refused, timed out or failed otherwise (error).",
+    },
+    Description {
+        name: RETRIES,
+        kind: Kind::Counter,
+        labels: &["service", "reason"],
+        help: "Attempts repeated: after a failed connect, on a pooled connection that had gone stale, after a reset before the answer.",
+    },
+    Description {
+        name: REPLIES,
+        kind: Kind::Counter,
+        labels: &["reason"],
+        help: "Requests that the balancer answered itself, by reason.",
+    },
+    Description {
+        name: WAITING,
+        kind: Kind::Gauge,
+        labels: &["service"],
+        help: "Requests that wait for an endpoint to become ready.",
+    },
+    Description {
+        name: IN_FLIGHT,
+        kind: Kind::Gauge,
+        labels: &["endpoint"],
+        help: "Requests sent to an endpoint and not yet finished.",
+    },
+    Description {
+        name: IDLE,
+        kind: Kind::Gauge,
+        labels: &["endpoint"],
+        help: "Open connections to an endpoint that wait for a request.",
+    },
+    Description {
+        name: ENDPOINTS,
+        kind: Kind::Gauge,
+        labels: &["service", "state"],
+        help: "Endpoints of a service by state: ready, connecting, draining or down.",
+    },
+    Description {
+        name: QUARANTINED,
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Instances that ask to be routed in a way that can't be understood.",
+    },
+    Description {
+        name: LOG_DROPPED,
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Lines of the access log lost because it was not written fast enough.",
+    },
+];
+
+/// Tells the recorder in force what each metric means. Call it once, when the
+/// recorder is installed.
+pub fn describe() {
+    for metric in ALL {
+        let unit = metric.name.ends_with("_seconds").then_some(Unit::Seconds);
+        match (metric.kind, unit) {
+            (Kind::Counter, _) => describe_counter!(metric.name, metric.help),
+            (Kind::Gauge, _) => describe_gauge!(metric.name, metric.help),
+            (Kind::Histogram, Some(unit)) => {
+                describe_histogram!(metric.name, unit, metric.help);
+            }
+            (Kind::Histogram, None) => describe_histogram!(metric.name, metric.help),
+        }
+    }
+}
+
+/// Requests of one endpoint for one service, by class of status.
+pub(crate) struct Classes([Counter; 5]);
+
+impl Classes {
+    pub(crate) fn new(service: &Arc<str>, endpoint: &Arc<str>) -> Self {
+        let counter = |code| counter!(REQUESTS, "service" => service.clone(), "endpoint" => endpoint.clone(), "code" => code);
+        Self(["1xx", "2xx", "3xx", "4xx", "5xx"].map(counter))
+    }
+
+    pub(crate) fn count(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5);
+        self.0[class - 1].increment(1);
+    }
+}
+
+/// Handles of one service.
+pub(crate) struct Service {
+    pub(crate) duration: Histogram,
+    pub(crate) connect: Histogram,
+    pub(crate) retried_connect: Counter,
+    pub(crate) retried_stale: Counter,
+    pub(crate) retried_reset: Counter,
+    pub(crate) waiting: Gauge,
+    /// What the balancer answered in this service's name.
+    pub(crate) local: Classes,
+    endpoints: [Gauge; 4],
+}
+
+impl Service {
+    pub(crate) fn new(service: &Arc<str>) -> Self {
+        let retried = |reason| counter!(RETRIES, "service" => service.clone(), "reason" => reason);
+        let state = |state| gauge!(ENDPOINTS, "service" => service.clone(), "state" => state);
+        Self {
+            duration: histogram!(DURATION, "service" => service.clone()),
+            connect: histogram!(CONNECT, "service" => service.clone()),
+            retried_connect: retried("connect"),
+            retried_stale: retried("stale"),
+            retried_reset: retried("reset"),
+            waiting: gauge!(WAITING, "service" => service.clone()),
+            local: Classes::new(service, &Arc::from("")),
+            endpoints: ["ready", "connecting", "draining", "down"].map(state),
+        }
+    }
+
+    /// Sets the number of endpoints that are ready, connecting, draining, down.
+    pub(crate) fn endpoints(&self, numbers: [usize; 4]) {
+        for (gauge, number) in self.endpoints.iter().zip(numbers) {
+            gauge.set(number as f64);
+        }
+    }
+}
+
+/// Handles of one endpoint.
+pub(crate) struct Upstream {
+    pub(crate) connected: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) timed_out: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) in_flight: Gauge,
+    pub(crate) idle: Gauge,
+}
+
+impl Upstream {
+    pub(crate) fn new(endpoint: &Arc<str>) -> Self {
+        let connects =
+            |outcome| counter!(CONNECTS, "endpoint" => endpoint.clone(), "outcome" => outcome);
+        Self {
+            connected: connects("ok"),
+            refused: connects("refused"),
+            timed_out: connects("timeout"),
+            failed: connects("error"),
+            in_flight: gauge!(IN_FLIGHT, "endpoint" => endpoint.clone()),
+            idle: gauge!(IDLE, "endpoint" => endpoint.clone()),
+        }
+    }
+}
+
+/// Handles of what belongs to no service.
+pub(crate) struct Global {
+    pub(crate) unrouted: Classes,
+    pub(crate) quarantined: Gauge,
+    pub(crate) log_dropped: Counter,
+}
+
+impl Global {
+    pub(crate) fn new() -> Self {
+        let none = Arc::from("");
+        Self {
+            unrouted: Classes::new(&none, &none),
+            quarantined: gauge!(QUARANTINED),
+            log_dropped: counter!(LOG_DROPPED),
+        }
+    }
+}
+
+/// Requests the balancer answered itself for this reason.
+pub(crate) fn local_replies(reason: &'static str) -> Counter {
+    counter!(REPLIES, "reason" => reason)
+}
