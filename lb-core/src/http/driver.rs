@@ -129,7 +129,7 @@ impl Driver {
             if let Some(address) = endpoint.address {
                 let key = (endpoint.id.clone(), address);
                 gone.remove(&key);
-                self.want(key, endpoint);
+                self.want(&key, endpoint);
             }
         }
         for key in gone {
@@ -152,7 +152,7 @@ impl Driver {
         self.shared.changed.notify_waiters();
     }
 
-    fn want(&mut self, key: Key, endpoint: &PlannedEndpoint) {
+    fn want(&mut self, key: &Key, endpoint: &PlannedEndpoint) {
         let wanted = endpoint.state == State::Active && endpoint.weight > 0;
         let entry = self.upstreams.entry(key.clone()).or_insert_with(|| {
             let upstream = Upstream::new(
@@ -169,7 +169,7 @@ impl Driver {
         }
         entry.wanted = wanted;
         if wanted {
-            self.probe(&key);
+            self.probe(key);
         } else {
             tracing::info!(
                 endpoint = %entry.upstream.name,

@@ -1,4 +1,8 @@
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{proxy::Shared, table::Service};
 use crate::{
@@ -20,6 +24,8 @@ pub struct ServiceReport {
     pub name: Arc<str>,
     /// How it picks.
     pub algorithm: Algorithm,
+    /// Requests that wait for one of its endpoints to become ready.
+    pub waiting: usize,
     /// Its endpoints.
     pub endpoints: Vec<EndpointReport>,
 }
@@ -81,6 +87,7 @@ impl Plane {
         let report = |service: &Arc<Service>| ServiceReport {
             name: Arc::clone(&service.name),
             algorithm: service.algorithm,
+            waiting: waiting(service),
             endpoints: service
                 .plan
                 .endpoints
@@ -106,8 +113,7 @@ impl Plane {
             }
             let metrics = &service.shared.metrics;
             metrics.endpoints(numbers);
-            let waiting = service.shared.waiting.load(std::sync::atomic::Ordering::Relaxed);
-            metrics.waiting.set(waiting as f64);
+            metrics.waiting.set(waiting(service) as f64);
             for member in service.cluster.members() {
                 member.target.upstream.observe();
             }
@@ -115,6 +121,10 @@ impl Plane {
         let quarantined = table.unrouted.iter().filter(|unrouted| !unrouted.problems.is_empty());
         self.0.metrics.quarantined.set(quarantined.count() as f64);
     }
+}
+
+fn waiting(service: &Service) -> usize {
+    service.shared.waiting.load(Ordering::Relaxed)
 }
 
 fn report(service: &Service, endpoint: &PlannedEndpoint) -> EndpointReport {

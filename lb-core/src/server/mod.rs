@@ -150,7 +150,7 @@ impl Server {
 pub struct Running {
     stop: watch::Sender<Option<Duration>>,
     open: Arc<AtomicUsize>,
-    finished: Vec<oneshot::Receiver<io::Result<()>>>,
+    finished: Vec<oneshot::Receiver<io::Result<usize>>>,
 }
 
 impl Running {
@@ -169,12 +169,12 @@ impl Running {
     /// A worker had failed.
     pub async fn shutdown(self, limit: Duration) -> io::Result<usize> {
         self.stop.send_replace(Some(limit));
-        let mut result = Ok(());
+        let mut cut_off = 0;
         for worker in self.finished {
             let ended = worker.await.unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
-            result = result.and(ended);
+            cut_off += ended?;
         }
-        result.map(|()| self.open.load(Ordering::Relaxed))
+        Ok(cut_off)
     }
 }
 

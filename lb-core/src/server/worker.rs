@@ -38,7 +38,9 @@ pub(super) struct Worker<M> {
 }
 
 impl<M> Worker<M> {
-    pub(super) fn run<S, B>(self) -> io::Result<()>
+    /// Serves until it is told to stop, and says how many connections were
+    /// still open when their time was up.
+    pub(super) fn run<S, B>(self) -> io::Result<usize>
     where
         M: Fn(Accepted) -> S + Clone + Send + 'static,
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -52,7 +54,7 @@ impl<M> Worker<M> {
         runtime.block_on(self.serve())
     }
 
-    async fn serve<S, B>(self) -> io::Result<()>
+    async fn serve<S, B>(self) -> io::Result<usize>
     where
         M: Fn(Accepted) -> S + Clone + Send + 'static,
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -94,7 +96,7 @@ impl<M> Worker<M> {
         while accepting.join_next().await.is_some() {}
         // Nothing is ever sent: this ends when the last guard is gone.
         let _ = time::timeout(limit, all_gone.recv()).await;
-        Ok(())
+        Ok(all_gone.sender_strong_count())
     }
 }
 

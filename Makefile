@@ -1,0 +1,46 @@
+# The commands. What takes more than a few lines is in deploy/.
+
+# Ctrl-C leaves nothing half-written that a later run would take for whole.
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help up scale down logs demo images test bench fmt lint doc
+
+CARGO ?= cargo
+
+help: ## Lists this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+up: ## Builds and starts the balancer and SCALE=2 apps: HTTP_PORT=80, ADMIN_PORT=9180
+	@deploy/demo.sh up
+
+scale: ## Changes how many apps run, e.g. make scale SCALE=5
+	@deploy/demo.sh scale
+
+down: ## Stops and removes what up started
+	@deploy/demo.sh down
+
+logs: ## Follows the access log
+	@deploy/demo.sh logs
+
+demo: ## The proxy and its apps in one process, without Docker: HTTP_PORT=8080
+	$(CARGO) run --release --locked -p lb-bin -- demo --listen $(or $(HTTP_PORT),8080)
+
+images: ## Builds the images lb:local and app:local
+	@deploy/images.sh
+
+test: ## Runs every test, those with containers too; TEST_ARGS="-p lb-bin" for some
+	@deploy/test.sh
+
+bench: ## Runs the micro-benchmarks
+	$(CARGO) bench --locked -p benches
+
+fmt: ## Formats the code
+	$(CARGO) fmt
+
+lint: ## Checks format, clippy and the scripts
+	$(CARGO) fmt --check
+	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+	@deploy/lint.sh
+
+doc: ## Builds the documentation, in target/doc
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features --locked

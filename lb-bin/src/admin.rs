@@ -1,0 +1,180 @@
+//! The listener for operators: metrics, health, and who is routed.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use lb_core::{http::Plane, server::Connections};
+use lb_docker::Status;
+use metrics::{Gauge, describe_gauge, gauge};
+use tokio::net::TcpListener;
+
+use crate::{
+    report::{Docker, Endpoints, Ready},
+    series::Series,
+};
+
+const CONNECTIONS: &str = "lb_client_connections";
+const BUILD: &str = "lb_build_info";
+
+/// What the admin listener shows.
+pub(crate) struct Admin {
+    pub(crate) plane: Plane,
+    pub(crate) series: Series,
+    pub(crate) connections: Connections,
+    pub(crate) docker: Option<Status>,
+    /// Set once the balancer no longer wants new traffic.
+    pub(crate) stopping: AtomicBool,
+    gauges: Gauges,
+}
+
+struct Gauges {
+    connections: Gauge,
+    contact: Option<Gauge>,
+    build: Gauge,
+}
+
+impl Admin {
+    pub(crate) fn new(
+        plane: Plane,
+        series: Series,
+        connections: Connections,
+        docker: Option<Status>,
+    ) -> Self {
+        describe_gauge!(CONNECTIONS, "Connections of clients that are open.");
+        describe_gauge!(BUILD, "Always 1; its label says which version runs.");
+        let gauges = Gauges {
+            connections: gauge!(CONNECTIONS),
+            contact: docker.as_ref().map(|_| {
+                gauge!(lb_docker::metrics::LAST_CONTACT, "source" => lb_docker::metrics::SOURCE)
+            }),
+            build: gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")),
+        };
+        Self { plane, series, connections, docker, stopping: AtomicBool::new(false), gauges }
+    }
+
+    /// Binds the address; what comes back serves for good.
+    pub(crate) async fn listen(
+        self: &Arc<Self>,
+        address: SocketAddr,
+    ) -> anyhow::Result<(SocketAddr, impl Future<Output = ()> + use<>)> {
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("can't listen on {address}: choose another address with --admin")
+        })?;
+        let bound = listener.local_addr()?;
+        Ok((bound, Arc::clone(self).serve(listener)))
+    }
+
+    async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                // Out of descriptors: others have to close some first.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let admin = Arc::clone(&self);
+            let service = service_fn(move |request| {
+                let response = admin.answer(&request);
+                async { Ok::<_, Infallible>(response) }
+            });
+            // A scraper that goes away is its own affair.
+            tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
+        }
+    }
+
+    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut response =
+                text(StatusCode::METHOD_NOT_ALLOWED, "405 Method Not Allowed: only GET and HEAD\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match request.uri().path() {
+            "/" => text(StatusCode::OK, INDEX),
+            "/metrics" => {
+                typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics())
+            }
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => {
+                let ready = self.ready();
+                let status =
+                    if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                json(status, &ready)
+            }
+            "/endpoints" => json(StatusCode::OK, &Endpoints::of(&self.plane, self.docker.as_ref())),
+            _ => text(StatusCode::NOT_FOUND, INDEX),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        self.plane.observe();
+        self.gauges.connections.set(self.connections.open() as f64);
+        self.gauges.build.set(1.0);
+        if let (Some(gauge), Some(status)) = (&self.gauges.contact, &self.docker) {
+            gauge.set(status.since_contact().as_secs_f64());
+        }
+        self.series.render()
+    }
+
+    /// Ready once the sources have said who is there; from then on the last
+    /// known set serves, whatever becomes of the engine.
+    fn ready(&self) -> Ready {
+        let docker = self.docker.as_ref().map(Docker::of);
+        let reason = if self.stopping.load(Ordering::Relaxed) {
+            Some("stopping".to_owned())
+        } else {
+            docker.as_ref().filter(|docker| !docker.synced).map(|docker| {
+                let error = docker.error.as_deref().unwrap_or("still looking");
+                format!("the containers are not known yet: {error}")
+            })
+        };
+        Ready { ready: reason.is_none(), reason, docker }
+    }
+}
+
+const INDEX: &str = "\
+lb-bin answers here:
+  /metrics    for Prometheus
+  /healthz    200 while the process lives
+  /readyz     200 once it knows who to route to, else 503 and why
+  /endpoints  each service and its endpoints, and what is not routed and why
+";
+
+fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    typed(status, "text/plain; charset=utf-8", text)
+}
+
+fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_vec_pretty(value) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            typed(status, "application/json", body)
+        }
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error\n"),
+    }
+}
+
+fn typed(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

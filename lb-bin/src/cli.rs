@@ -1,0 +1,158 @@
+use clap::{Args, Parser, Subcommand};
+
+/// A load balancer for containers.
+///
+/// Finds containers over the Docker socket, routes to them by the host they name
+/// in VIRTUAL_HOST (or the label lb.host), and follows them as they come and go.
+/// Nothing is ever written to Docker, and nothing needs a reload.
+///
+/// Every option is also an environment variable, and most are keys of the file
+/// given with --config. A flag outranks the environment, the environment the
+/// file.
+#[derive(Debug, Parser)]
+#[command(name = "lb-bin", version, max_term_width = 100, args_conflicts_with_subcommands = false)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Ask the balancer in this container whether it is ready; for HEALTHCHECK.
+    ///
+    /// Asks /readyz at the address given with --admin. Exits with 0 if it is
+    /// ready, else with 1 and the reason.
+    Check,
+    /// Balance over hello servers started in this process: no Docker needed.
+    Demo(Demo),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// How many hello servers to start.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) apps: u8,
+}
+
+/// What was typed or set, not yet looked at: [`Config`](crate::config::Config)
+/// does that.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Where clients connect: PORT, IP:PORT or [IPv6]:PORT; several separated by
+    /// commas. [default: 80, or HTTP_PORT]
+    #[arg(long, env = "LB_LISTEN", global = true, value_name = "ADDR", help_heading = "Listening")]
+    pub(crate) listen: Option<String>,
+
+    /// Where /metrics, /healthz, /readyz and /endpoints are answered, or `off`.
+    /// Not for the public. [default: 127.0.0.1:9180]
+    #[arg(long, env = "LB_ADMIN", global = true, value_name = "ADDR", help_heading = "Listening")]
+    pub(crate) admin: Option<String>,
+
+    /// Whether to find containers over Docker: `on` or `off`. The engine is
+    /// where DOCKER_HOST says (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH),
+    /// else at /var/run/docker.sock or /tmp/docker.sock. [default: on]
+    #[arg(long, env = "LB_DOCKER", global = true, value_name = "on|off", help_heading = "Sources")]
+    pub(crate) docker: Option<String>,
+
+    /// Servers that are always there, e.g. `api.local=10.0.0.1:80,10.0.0.2:80`.
+    /// Without HOST= they answer for every host that nobody names. May be given
+    /// several times; in the environment, separated by spaces.
+    #[arg(
+        long,
+        env = "LB_UPSTREAM",
+        global = true,
+        value_name = "[HOST=]ADDR[,ADDR]",
+        value_delimiter = ' ',
+        help_heading = "Sources"
+    )]
+    pub(crate) upstream: Vec<String>,
+
+    /// A file in TOML with these options and with services.
+    #[arg(long, env = "LB_CONFIG", global = true, value_name = "FILE", help_heading = "Sources")]
+    pub(crate) config: Option<String>,
+
+    /// The host that answers for hosts nobody names; without one they get 503.
+    #[arg(
+        long,
+        env = "DEFAULT_HOST",
+        global = true,
+        value_name = "HOST",
+        help_heading = "Routing"
+    )]
+    pub(crate) default_host: Option<String>,
+
+    /// How to pick where nobody says: `round_robin` or `least_request`.
+    /// [default: round_robin]
+    #[arg(
+        long,
+        env = "LB_ALGORITHM",
+        global = true,
+        value_name = "NAME",
+        help_heading = "Routing"
+    )]
+    pub(crate) algorithm: Option<String>,
+
+    /// Whether X-Forwarded-* headers of clients are believed: `true` or `false`.
+    /// Say false where clients connect to the balancer directly. [default: true,
+    /// as nginx-proxy does]
+    #[arg(
+        long,
+        env = "TRUST_DOWNSTREAM_PROXY",
+        global = true,
+        value_name = "BOOL",
+        help_heading = "Routing"
+    )]
+    pub(crate) trust_downstream_proxy: Option<String>,
+
+    /// How long opening a connection to a container may take. [default: 250ms]
+    #[arg(
+        long,
+        env = "LB_CONNECT_TIMEOUT",
+        global = true,
+        value_name = "TIME",
+        help_heading = "Limits"
+    )]
+    pub(crate) connect_timeout: Option<String>,
+
+    /// How long requests wait while none of a service's containers is ready.
+    /// [default: 10s]
+    #[arg(long, env = "LB_WAIT", global = true, value_name = "TIME", help_heading = "Limits")]
+    pub(crate) wait: Option<String>,
+
+    /// How many requests of one service may wait. [default: 1024]
+    #[arg(long, env = "LB_WAIT_LIMIT", global = true, value_name = "N", help_heading = "Limits")]
+    pub(crate) wait_limit: Option<String>,
+
+    /// How long requests in flight may take to finish after SIGTERM. [default: 8s]
+    #[arg(
+        long,
+        env = "LB_DRAIN_TIMEOUT",
+        global = true,
+        value_name = "TIME",
+        help_heading = "Limits"
+    )]
+    pub(crate) drain_timeout: Option<String>,
+
+    /// Threads that serve requests. [default: one for each core]
+    #[arg(long, env = "LB_WORKERS", global = true, value_name = "N", help_heading = "Limits")]
+    pub(crate) workers: Option<String>,
+
+    /// Where requests are logged: `-` for standard output, a file, or `off`.
+    /// A file is opened anew on SIGUSR1. [default: -]
+    #[arg(
+        long,
+        env = "LB_ACCESS_LOG",
+        global = true,
+        value_name = "FILE",
+        help_heading = "Logging"
+    )]
+    pub(crate) access_log: Option<String>,
+
+    /// What is told on standard error: `error`, `warn`, `info`, `debug`, or a
+    /// filter such as `info,lb_docker=debug`. [default: info]
+    #[arg(long, env = "LB_LOG", global = true, value_name = "LEVEL", help_heading = "Logging")]
+    pub(crate) log: Option<String>,
+}

@@ -1,0 +1,390 @@
+//! What the balancer was told, checked: nothing after this meets a bad value.
+
+use std::{
+    collections::HashMap,
+    error, fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::{ArgMatches, parser::ValueSource};
+use lb_core::{balance::Algorithm, http::Destination, registry::HostPattern};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    cli::Cli,
+    file::{File, Scalar},
+};
+
+/// The host that stands for all hosts nobody names, where servers are given
+/// without one.
+const CATCH_ALL: &str = "default";
+
+/// Everything the balancer needs to know.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) docker: Option<lb_docker::Options>,
+    pub(crate) services: Vec<Service>,
+    pub(crate) default_host: Option<String>,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) trust_downstream: bool,
+    /// Whether somebody has thought about it.
+    pub(crate) trust_was_said: bool,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) wait: Duration,
+    pub(crate) wait_limit: usize,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) workers: Option<usize>,
+    pub(crate) access_log: Option<Destination>,
+    pub(crate) log: String,
+}
+
+/// Servers that are always there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Service {
+    /// Where they were named: `--upstream`, or the path of a file.
+    pub(crate) source: String,
+    pub(crate) host: HostPattern,
+    pub(crate) endpoints: Vec<HostAndPort>,
+    pub(crate) algorithm: Option<Algorithm>,
+}
+
+/// Where a server is: an address, or a name that is looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct HostAndPort {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// A value that can't be used: where it was given, what it is, and what would be
+/// right.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Invalid {
+    pub(crate) key: String,
+    pub(crate) value: String,
+    pub(crate) remedy: String,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {:?}: {}", self.key, self.value, self.remedy)
+    }
+}
+
+impl error::Error for Invalid {}
+
+impl Config {
+    /// Puts together flags, environment and file.
+    pub(crate) fn read(
+        cli: &Cli,
+        matches: &ArgMatches,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Invalid> {
+        let options = &cli.options;
+        let path = options.config.clone().filter(|path| !path.is_empty());
+        let file = path.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let from = Origins { matches, file: path.as_deref().unwrap_or_default() };
+        let env = |name: &'static str| {
+            env(name)
+                .filter(|value| !value.is_empty())
+                .map(|value| Setting { key: name.into(), value })
+        };
+
+        let setting = |id, typed: &Option<String>, written: &Option<Scalar>| {
+            from.setting(id, typed.as_deref(), written.as_ref())
+        };
+        let listen = setting("listen", &options.listen, &file.listen)
+            .or_else(|| env("HTTP_PORT"))
+            .map_or_else(|| Ok(vec![any(80)]), |given| given.list(listen_address))?;
+        let admin = setting("admin", &options.admin, &file.admin).map_or_else(
+            || Ok(Some((Ipv4Addr::LOCALHOST, 9180).into())),
+            |given| given.parse(|text| unless_off(text, listen_address)),
+        )?;
+        let docker = setting("docker", &options.docker, &file.docker)
+            .map_or(Ok(true), |given| given.parse(on_or_off))?;
+        let trust = setting(
+            "trust_downstream_proxy",
+            &options.trust_downstream_proxy,
+            &file.trust_downstream_proxy,
+        );
+        let trust = trust.map(|given| given.parse(truth)).transpose()?;
+        let time = |id, typed, written, default| {
+            setting(id, typed, written)
+                .map_or(Ok(Duration::from_millis(default)), |given: Setting| given.parse(duration))
+        };
+        let log = setting("log", &options.log, &file.log);
+        let log = log.map_or(Ok("info".into()), |given| given.parse(log_filter))?;
+        let access_log = setting("access_log", &options.access_log, &file.access_log)
+            .or_else(|| {
+                let mut disabled = env("DISABLE_ACCESS_LOGS")?;
+                disabled.value = if truth(&disabled.value).ok()? { "off" } else { "-" }.into();
+                Some(disabled)
+            })
+            .map_or(Ok(Some(Destination::Stdout)), |given| given.parse(destination))?;
+        let default_host = setting("default_host", &options.default_host, &file.default_host)
+            .map(|given| given.parse(|text| host(text).map(|host| host.to_string())))
+            .transpose()?;
+
+        let services = services(&options.upstream, &from, &file)?;
+        let catch_all = services.iter().any(|service| service.host.to_string() == CATCH_ALL);
+        Ok(Self {
+            listen,
+            admin,
+            docker: docker.then(|| docker_options(&env)).transpose()?,
+            default_host: default_host.or_else(|| catch_all.then(|| CATCH_ALL.into())),
+            services,
+            algorithm: setting("algorithm", &options.algorithm, &file.algorithm)
+                .map_or(Ok(Algorithm::default()), |given| given.parse(from_str))?,
+            trust_downstream: trust.unwrap_or(true),
+            trust_was_said: trust.is_some(),
+            connect_timeout: time(
+                "connect_timeout",
+                &options.connect_timeout,
+                &file.connect_timeout,
+                250,
+            )?,
+            wait: time("wait", &options.wait, &file.wait, 10_000)?,
+            wait_limit: setting("wait_limit", &options.wait_limit, &file.wait_limit)
+                .map_or(Ok(1024), |given| given.parse(|text| number(text, 0)))?,
+            drain_timeout: time(
+                "drain_timeout",
+                &options.drain_timeout,
+                &file.drain_timeout,
+                8_000,
+            )?,
+            workers: setting("workers", &options.workers, &file.workers)
+                .map(|given| given.parse(|text| number(text, 1)))
+                .transpose()?,
+            access_log,
+            log,
+        })
+    }
+}
+
+/// A value and where it was given.
+struct Setting {
+    key: String,
+    value: String,
+}
+
+impl Setting {
+    fn parse<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, Invalid> {
+        parse(self.value.trim()).map_err(|remedy| Invalid {
+            key: self.key.clone(),
+            value: self.value.clone(),
+            remedy,
+        })
+    }
+
+    fn list<T>(&self, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Invalid> {
+        self.parse(|text| text.split(',').map(str::trim).map(&parse).collect())
+    }
+}
+
+/// Knows where each value came from, to say so when it is wrong.
+struct Origins<'a> {
+    matches: &'a ArgMatches,
+    file: &'a str,
+}
+
+impl Origins<'_> {
+    /// The value to go by, unless nothing or nothing but white space was given.
+    fn setting(
+        &self,
+        id: &'static str,
+        typed: Option<&str>,
+        written: Option<&Scalar>,
+    ) -> Option<Setting> {
+        let set = |value: &String| !value.trim().is_empty();
+        let typed = typed.map(str::to_owned).filter(set);
+        typed.map(|value| Setting { key: self.key(id), value }).or_else(|| {
+            let value = written.map(Scalar::text).filter(set)?;
+            Some(Setting { key: format!("{id} in {}", self.file), value })
+        })
+    }
+
+    fn key(&self, id: &str) -> String {
+        match (self.matches.value_source(id), id) {
+            (Some(ValueSource::EnvVariable), "default_host") => "DEFAULT_HOST".into(),
+            (Some(ValueSource::EnvVariable), "trust_downstream_proxy") => {
+                "TRUST_DOWNSTREAM_PROXY".into()
+            }
+            (Some(ValueSource::EnvVariable), _) => {
+                format!("LB_{}", id.to_ascii_uppercase())
+            }
+            _ => format!("--{}", id.replace('_', "-")),
+        }
+    }
+}
+
+fn docker_options(
+    env: &impl Fn(&'static str) -> Option<Setting>,
+) -> Result<lb_docker::Options, Invalid> {
+    // The names it may ask for; everything else is none of its business.
+    const NAMES: [&str; 6] = [
+        "DOCKER_HOST",
+        "DOCKER_TLS_VERIFY",
+        "DOCKER_CERT_PATH",
+        "DOCKER_CONTAINER_FILTERS",
+        "HOME",
+        "HOSTNAME",
+    ];
+    let lookup = |name: &str| {
+        let name = NAMES.into_iter().find(|known| *known == name)?;
+        env(name).map(|setting| setting.value)
+    };
+    lb_docker::Options::from_env(lookup).map_err(|error| Invalid {
+        key: error.key.into(),
+        value: error.value,
+        remedy: error.remedy,
+    })
+}
+
+fn services(typed: &[String], from: &Origins<'_>, file: &File) -> Result<Vec<Service>, Invalid> {
+    let mut services: Vec<Service> = Vec::new();
+    for given in typed.iter().filter(|given| !given.trim().is_empty()) {
+        let setting = Setting { key: from.key("upstream"), value: given.clone() };
+        let (name, list) = given.split_once('=').unwrap_or((CATCH_ALL, given));
+        let host = setting.parse(|_| host(name.trim()))?;
+        let endpoints = setting.parse(|_| endpoints(list.split(',')))?;
+        let key = &setting.key;
+        match services.iter_mut().find(|service| service.host == host) {
+            // Given twice, it is one service with all of them.
+            Some(service) => service.endpoints.extend(endpoints),
+            None => {
+                services.push(Service { source: key.clone(), host, endpoints, algorithm: None })
+            }
+        }
+    }
+    let mut seen = HashMap::new();
+    for (at, service) in file.service.iter().enumerate() {
+        let setting = |key: &str, value: &str| Setting {
+            key: format!("{key} of service {} in {}", at + 1, from.file),
+            value: value.to_owned(),
+        };
+        let named = setting("host", &service.host);
+        let pattern = named.parse(host)?;
+        if let Some(first) = seen.insert(pattern.clone(), at + 1) {
+            return named.parse(|_| {
+                Err(format!("service {first} has the same host; list all endpoints in one of them"))
+            });
+        }
+        let list = setting("endpoints", &service.endpoints.join(","));
+        let asked = service.algorithm.as_ref().map(|name| setting("algorithm", name));
+        services.push(Service {
+            source: from.file.to_owned(),
+            host: pattern,
+            endpoints: list.parse(|_| endpoints(service.endpoints.iter().map(String::as_str)))?,
+            algorithm: asked.map(|asked| asked.parse(from_str)).transpose()?,
+        });
+    }
+    Ok(services)
+}
+
+fn endpoints<'a>(list: impl Iterator<Item = &'a str>) -> Result<Vec<HostAndPort>, String> {
+    let endpoints: Vec<HostAndPort> =
+        list.map(|text| endpoint(text.trim())).collect::<Result<_, _>>()?;
+    if endpoints.is_empty() { Err("name one endpoint at least".into()) } else { Ok(endpoints) }
+}
+
+fn endpoint(text: &str) -> Result<HostAndPort, String> {
+    const FORM: &str = "write an endpoint as IP:PORT, [IPv6]:PORT or NAME:PORT";
+    let (name, port) =
+        text.rsplit_once(':').ok_or_else(|| format!("{text:?} has no port; {FORM}"))?;
+    let host = host(name).map_err(|error| format!("{text:?}: {error}; {FORM}"))?;
+    let HostPattern::Exact(host) = host else {
+        return Err(format!("{text:?}: an endpoint is one server; {FORM}"));
+    };
+    match port.parse::<u16>() {
+        Ok(port) if port > 0 => {
+            let host = host.trim_matches(['[', ']']).to_owned();
+            Ok(HostAndPort { host, port })
+        }
+        _ => Err(format!("{text:?}: a port is a number from 1 to 65535")),
+    }
+}
+
+fn any(port: u16) -> SocketAddr {
+    (IpAddr::from(Ipv4Addr::UNSPECIFIED), port).into()
+}
+
+/// Port 0 lets the system choose.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text);
+    if let Ok(port) = port.parse() {
+        return Ok(any(port));
+    }
+    text.parse().map_err(|_| {
+        "write PORT, IP:PORT or [IPv6]:PORT, with a port from 0 (any that is free) to 65535".into()
+    })
+}
+
+fn unless_off<T>(
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    if text == "off" { Ok(None) } else { parse(text).map(Some) }
+}
+
+fn destination(text: &str) -> Result<Option<Destination>, String> {
+    unless_off(text, |text| {
+        Ok(match text {
+            "-" => Destination::Stdout,
+            path => Destination::File(PathBuf::from(path)),
+        })
+    })
+}
+
+fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" | "true" => Ok(true),
+        "off" | "false" => Ok(false),
+        _ => Err("write on or off".into()),
+    }
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" => Ok(false),
+        _ => Err("write true or false".into()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time <= Duration::from_secs(24 * 60 * 60) => Ok(time),
+        Ok(_) => Err("a day is the most".into()),
+        Err(_) => Err("write a time with its unit, such as 250ms, 10s or 2m".into()),
+    }
+}
+
+fn number(text: &str, least: usize) -> Result<usize, String> {
+    const MOST: usize = 1_000_000;
+    match text.parse() {
+        Ok(number) if (least..=MOST).contains(&number) => Ok(number),
+        _ => Err(format!("write a whole number from {least} to {MOST}")),
+    }
+}
+
+fn host(text: &str) -> Result<HostPattern, String> {
+    from_str(text)
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}; write error, warn, info or debug")),
+    }
+}
+
+fn from_str<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

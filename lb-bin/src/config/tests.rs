@@ -1,0 +1,166 @@
+use clap::{CommandFactory, FromArgMatches};
+
+use super::*;
+
+fn read(flags: &[&str], env: &[(&str, &str)]) -> Result<Config, String> {
+    let line = std::iter::once(&"lb-bin").chain(flags);
+    let matches = Cli::command().try_get_matches_from(line).map_err(|error| error.to_string())?;
+    let cli = Cli::from_arg_matches(&matches).unwrap();
+    let lookup = |name: &str| {
+        env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    };
+    Config::read(&cli, &matches, lookup).map_err(|error| error.to_string())
+}
+
+fn written(text: &str) -> Result<Config, String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, text).unwrap();
+    let path = file.path().to_str().unwrap();
+    read(&["--config", path], &[]).map_err(|error| error.replace(path, "FILE"))
+}
+
+#[test]
+fn defaults_are_right_for_most() {
+    let config = read(&[], &[]).unwrap();
+    assert_eq!(config.listen, ["0.0.0.0:80".parse().unwrap()]);
+    assert_eq!(config.admin, "127.0.0.1:9180".parse().ok());
+    assert!(config.docker.is_some());
+    assert_eq!(config.access_log, Some(Destination::Stdout));
+    assert!(config.trust_downstream && !config.trust_was_said);
+    assert_eq!(config.workers, None);
+}
+
+#[test]
+fn flags_say_what_they_mean() {
+    let config = read(
+        &[
+            "--listen=8080,[::1]:81",
+            "--admin=off",
+            "--docker=off",
+            "--upstream=api.local=10.0.0.1:80,app:8080",
+            "--upstream=api.local=10.0.0.2:80",
+            "--upstream=[::1]:3000",
+            "--algorithm=least_request",
+            "--wait=1500ms",
+            "--access-log=/tmp/log",
+            "--workers=3",
+        ],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(config.listen, ["0.0.0.0:8080".parse().unwrap(), "[::1]:81".parse().unwrap()]);
+    assert_eq!((config.admin, config.docker.is_some()), (None, false));
+    assert_eq!(config.services.len(), 2);
+    let at = |host: &str, port| HostAndPort { host: host.into(), port };
+    assert_eq!(
+        config.services[0].endpoints,
+        [at("10.0.0.1", 80), at("app", 8080), at("10.0.0.2", 80)]
+    );
+    assert_eq!(config.services[1].endpoints, [at("::1", 3000)]);
+    assert_eq!(config.default_host.as_deref(), Some("default"));
+    assert_eq!(config.wait.as_millis(), 1500);
+    assert_eq!(config.workers, Some(3));
+}
+
+#[test]
+fn what_nginx_proxy_users_have_set_is_understood() {
+    let config = read(&[], &[("HTTP_PORT", "8080"), ("DISABLE_ACCESS_LOGS", "true")]).unwrap();
+    assert_eq!(config.listen, ["0.0.0.0:8080".parse().unwrap()]);
+    assert_eq!(config.access_log, None);
+}
+
+#[test]
+fn the_flag_outranks_the_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "listen = 81\nworkers = 2\ndocker = false").unwrap();
+    let path = file.path().to_str().unwrap();
+    let config = read(&["--config", path, "--listen", "82"], &[]).unwrap();
+    assert_eq!(config.listen, ["0.0.0.0:82".parse().unwrap()]);
+    assert_eq!((config.workers, config.docker.is_some()), (Some(2), false));
+}
+
+#[test]
+fn a_bad_value_is_named_with_its_key_and_what_would_be_right() {
+    for (flags, message) in [
+        (
+            "--listen=http",
+            r#"--listen is "http": write PORT, IP:PORT or [IPv6]:PORT, with a port from 0 (any that is free) to 65535"#,
+        ),
+        ("--listen=70000", r#"--listen is "70000": write PORT"#),
+        ("--admin=nowhere", r#"--admin is "nowhere": write PORT"#),
+        ("--docker=maybe", r#"--docker is "maybe": write on or off"#),
+        ("--upstream=a b=10.0.0.1:80", r#"--upstream is"#),
+        (
+            "--upstream=x=10.0.0.1",
+            r#"--upstream is "x=10.0.0.1": "10.0.0.1" has no port; write an endpoint as IP:PORT"#,
+        ),
+        ("--upstream=x=10.0.0.1:0", r#""10.0.0.1:0": a port is a number from 1 to 65535"#),
+        ("--upstream=x=", r#""" has no port"#),
+        ("--default-host=http://x", r#"--default-host is "http://x": write the host alone"#),
+        (
+            "--algorithm=fast",
+            r#"--algorithm is "fast": `fast` is not an algorithm; use round_robin or least_request"#,
+        ),
+        ("--wait=10", r#"--wait is "10": write a time with its unit, such as 250ms, 10s or 2m"#),
+        ("--workers=0", r#"--workers is "0": write a whole number from 1 to 1000000"#),
+        ("--trust-downstream-proxy=perhaps", r#"write true or false"#),
+        ("--log=a=b=c", r#"--log is "a=b=c""#),
+        (
+            "--config=/nowhere.toml",
+            r#"--config is "/nowhere.toml": it can't be read: No such file"#,
+        ),
+    ] {
+        let error = read(&[flags], &[]).unwrap_err();
+        assert!(error.contains(message), "{error}");
+    }
+    let error = read(&[], &[("HTTP_PORT", "eighty")]).unwrap_err();
+    assert!(error.starts_with(r#"HTTP_PORT is "eighty": write PORT"#), "{error}");
+    let error = read(&[], &[("DOCKER_HOST", "ftp://x")]).unwrap_err();
+    assert!(error.starts_with(r#"DOCKER_HOST is "ftp://x""#), "{error}");
+}
+
+#[test]
+fn services_are_read_from_the_file() {
+    let config = written(
+        r#"
+        [[service]]
+        host = "*.api.local"
+        endpoints = ["10.0.0.1:80", "10.0.0.2:80"]
+        algorithm = "least_request"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.services[0].host.to_string(), "*.api.local");
+    assert_eq!(config.services[0].algorithm, Some(Algorithm::LeastRequest));
+}
+
+#[test]
+fn a_bad_file_is_named_with_the_place() {
+    for (text, messages) in [
+        (
+            "listn = 80",
+            &["--config is \"FILE\"", "line 1", "unknown field `listn`", "`listen`"][..],
+        ),
+        ("listen = [80]", &["expected a text, a whole number, true or false"]),
+        ("listen = 80 80", &["line 1"]),
+        ("workers = \"many\"", &["workers in FILE is \"many\": write a whole number"]),
+        ("[[service]]\nhost = \"a\"", &["missing field `endpoints`"]),
+        (
+            "[[service]]\nhost = \"a\"\nendpoints = []",
+            &["endpoints of service 1 in FILE", "one endpoint at least"],
+        ),
+        (
+            "[[service]]\nhost = \"a b\"\nendpoints = [\"x:1\"]",
+            &["host of service 1 in FILE is \"a b\": a host has no space"],
+        ),
+        (
+            "[[service]]\nhost = \"a\"\nendpoints = [\"x:1\"]\n[[service]]\nhost = \"A\"\nendpoints = [\"y:1\"]",
+            &["host of service 2 in FILE is \"A\": service 1 has the same host"],
+        ),
+    ] {
+        let error = written(text).unwrap_err();
+        for message in messages {
+            assert!(error.contains(message), "{message} in {error}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Servers that are always there, as a source like any other.
+
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+
+use anyhow::Context;
+use lb_core::{
+    Endpoint, EndpointId,
+    discovery::Fixed,
+    registry::{Binding, Registration},
+};
+
+use crate::config::{HostAndPort, Service};
+
+/// Looks up the names, once, and registers every address found.
+pub(crate) async fn discovery(services: &[Service]) -> anyhow::Result<Fixed<Registration>> {
+    let mut all = Vec::new();
+    for service in services {
+        for endpoint in &service.endpoints {
+            for address in look_up(endpoint).await.with_context(|| {
+                format!("{} of {} in {}", endpoint.host, service.host, service.source)
+            })? {
+                all.push(registration(service, endpoint, address));
+            }
+        }
+    }
+    Ok(all.into_iter().collect())
+}
+
+async fn look_up(endpoint: &HostAndPort) -> anyhow::Result<Vec<SocketAddr>> {
+    let found = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await;
+    let addresses: Vec<_> = found
+        .context("this name can't be looked up; write its address, or see that it resolves")?
+        .collect();
+    anyhow::ensure!(!addresses.is_empty(), "this name has no address");
+    Ok(addresses)
+}
+
+fn registration(
+    service: &Service,
+    HostAndPort { host, port }: &HostAndPort,
+    address: SocketAddr,
+) -> (EndpointId, Endpoint<Registration>) {
+    let id = format!("{}={host}:{port}@{address}", service.host);
+    let name: Arc<str> = if host.parse() == Ok(address.ip()) {
+        address.to_string().into()
+    } else {
+        format!("{host}:{port}@{}", address.ip()).into()
+    };
+    let binding = Binding {
+        host: service.host.clone(),
+        address: Some(address),
+        algorithm: service.algorithm,
+    };
+    let registration = Registration {
+        name,
+        // Older than any container: what the operator wrote is right.
+        created: SystemTime::UNIX_EPOCH,
+        bindings: vec![binding],
+        problems: Vec::new(),
+    };
+    (id.into(), Endpoint::new(registration))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use lb_core::Change;
+
+    use super::*;
+
+    fn service(host: &str, port: u16) -> Service {
+        Service {
+            source: "--upstream".into(),
+            host: "api.local".parse().unwrap(),
+            endpoints: vec![HostAndPort { host: host.into(), port }],
+            algorithm: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_looked_up_and_shown_with_its_address() {
+        let services = [service("127.0.0.1", 80), service("localhost", 81)];
+        let mut discovery = discovery(&services).await.unwrap();
+        let Some(Change::Reset(all)) = discovery.next().await else { panic!("no set") };
+        let names: Vec<_> = all.iter().map(|(_, endpoint)| &*endpoint.target.name).collect();
+        assert!(names.contains(&"127.0.0.1:80"), "{names:?}");
+        assert!(names.contains(&"localhost:81@127.0.0.1"), "{names:?}");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_exist_is_an_error_that_says_where() {
+        let error = discovery(&[service("nowhere.invalid", 80)]).await.unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.starts_with("nowhere.invalid of api.local in --upstream"), "{error}");
+    }
+}

@@ -1,0 +1,68 @@
+//! The configuration file, as it is written.
+
+use std::{fs, path::Path};
+
+use serde::Deserialize;
+
+use crate::config::Invalid;
+
+/// Every key is optional. What the values mean is decided in
+/// [`Config`](crate::config::Config), together with flags and environment.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct File {
+    pub(crate) listen: Option<Scalar>,
+    pub(crate) admin: Option<Scalar>,
+    pub(crate) docker: Option<Scalar>,
+    pub(crate) default_host: Option<Scalar>,
+    pub(crate) algorithm: Option<Scalar>,
+    pub(crate) trust_downstream_proxy: Option<Scalar>,
+    pub(crate) connect_timeout: Option<Scalar>,
+    pub(crate) wait: Option<Scalar>,
+    pub(crate) wait_limit: Option<Scalar>,
+    pub(crate) drain_timeout: Option<Scalar>,
+    pub(crate) workers: Option<Scalar>,
+    pub(crate) access_log: Option<Scalar>,
+    pub(crate) log: Option<Scalar>,
+    pub(crate) service: Vec<Service>,
+}
+
+/// `[[service]]`: servers that are always there.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Service {
+    pub(crate) host: String,
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) algorithm: Option<String>,
+}
+
+/// One value, written as text, number or truth: they mean the same as the text
+/// would after a flag.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a text, a whole number, true or false")]
+pub(crate) enum Scalar {
+    Text(String),
+    Number(i64),
+    Truth(bool),
+}
+
+impl Scalar {
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Number(number) => number.to_string(),
+            Self::Truth(truth) => truth.to_string(),
+        }
+    }
+}
+
+impl File {
+    pub(crate) fn read(path: &str) -> Result<Self, Invalid> {
+        let invalid =
+            |remedy: String| Invalid { key: "--config".into(), value: path.into(), remedy };
+        let text = fs::read_to_string(Path::new(path))
+            .map_err(|error| invalid(format!("it can't be read: {error}")))?;
+        // The error shows the line, the key and what was expected there.
+        toml::from_str(&text).map_err(|error| invalid(format!("\n{error}")))
+    }
+}

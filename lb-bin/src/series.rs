@@ -1,0 +1,222 @@
+//! A recorder in front of the Prometheus exporter that lets go of a series when
+//! nobody holds its handle any more.
+//!
+//! The exporter forgets what has been idle for a while, which is the wrong
+//! question: a container may be idle for hours, and one that is gone should go
+//! at once. So every series is touched before each scrape for as long as
+//! somebody could still write to it, and the idle ones are those nobody can.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
+    Unit,
+};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+use metrics_util::MetricKindMask;
+
+/// Series that carry this label live as long as their handles.
+const LABEL: &str = "endpoint";
+
+/// Seconds, for whole requests.
+const REQUEST_BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Seconds, for opening a connection.
+const CONNECT_BUCKETS: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+
+/// Renders what has been recorded.
+#[derive(Clone)]
+pub(crate) struct Series {
+    handle: PrometheusHandle,
+    live: Arc<Live>,
+}
+
+#[derive(Default)]
+struct Live {
+    counters: Mutex<Vec<Weak<TrackedCounter>>>,
+    gauges: Mutex<Vec<Weak<TrackedGauge>>>,
+    /// Series that stay for good.
+    lasting: Mutex<(Vec<Counter>, Vec<Gauge>)>,
+}
+
+impl Series {
+    /// A recorder to install, and what renders it.
+    pub(crate) fn new() -> Result<(impl Recorder + Send + Sync + 'static, Self), BuildError> {
+        let inner = PrometheusBuilder::new()
+            .idle_timeout(
+                MetricKindMask::COUNTER | MetricKindMask::GAUGE,
+                Some(Duration::from_millis(1)),
+            )
+            .set_buckets_for_metric(
+                Matcher::Suffix("connect_duration_seconds".into()),
+                CONNECT_BUCKETS,
+            )?
+            .set_buckets_for_metric(
+                Matcher::Suffix("request_duration_seconds".into()),
+                REQUEST_BUCKETS,
+            )?
+            .build_recorder();
+        let live = Arc::new(Live::default());
+        let series = Self { handle: inner.handle(), live: Arc::clone(&live) };
+        Ok((Tracking { inner, live }, series))
+    }
+
+    /// The text that Prometheus reads.
+    pub(crate) fn render(&self) -> String {
+        self.touch();
+        self.handle.render()
+    }
+
+    /// Sorts samples into their buckets, so that they don't pile up between
+    /// scrapes.
+    pub(crate) fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    fn touch(&self) {
+        lock(&self.live.counters)
+            .retain(|series| series.upgrade().map(|series| series.0.increment(0)).is_some());
+        lock(&self.live.gauges)
+            .retain(|series| series.upgrade().map(|series| series.0.increment(0.0)).is_some());
+        let (counters, gauges) = &*lock(&self.live.lasting);
+        counters.iter().for_each(|counter| counter.increment(0));
+        gauges.iter().for_each(|gauge| gauge.increment(0.0));
+    }
+}
+
+struct Tracking {
+    inner: PrometheusRecorder,
+    live: Arc<Live>,
+}
+
+struct TrackedCounter(Counter);
+
+struct TrackedGauge(Gauge);
+
+impl Recorder for Tracking {
+    fn describe_counter(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.inner.describe_counter(key, unit, description);
+    }
+
+    fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.inner.describe_gauge(key, unit, description);
+    }
+
+    fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.inner.describe_histogram(key, unit, description);
+    }
+
+    fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
+        let inner = self.inner.register_counter(key, metadata);
+        if lasting(key) {
+            lock(&self.live.lasting).0.push(inner.clone());
+            return inner;
+        }
+        let tracked = Arc::new(TrackedCounter(inner));
+        lock(&self.live.counters).push(Arc::downgrade(&tracked));
+        Counter::from_arc(tracked)
+    }
+
+    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
+        let inner = self.inner.register_gauge(key, metadata);
+        if lasting(key) {
+            lock(&self.live.lasting).1.push(inner.clone());
+            return inner;
+        }
+        let tracked = Arc::new(TrackedGauge(inner));
+        lock(&self.live.gauges).push(Arc::downgrade(&tracked));
+        Gauge::from_arc(tracked)
+    }
+
+    fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
+        self.inner.register_histogram(key, metadata)
+    }
+}
+
+fn lasting(key: &Key) -> bool {
+    !key.labels().any(|label| label.key() == LABEL && !label.value().is_empty())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl CounterFn for TrackedCounter {
+    fn increment(&self, value: u64) {
+        self.0.increment(value);
+    }
+
+    fn absolute(&self, value: u64) {
+        self.0.absolute(value);
+    }
+}
+
+impl GaugeFn for TrackedGauge {
+    fn increment(&self, value: f64) {
+        self.0.increment(value);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.0.decrement(value);
+    }
+
+    fn set(&self, value: f64) {
+        self.0.set(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::{counter, gauge, with_local_recorder};
+
+    use super::*;
+
+    /// Renders until `text` is gone: the exporter decides by its clock.
+    fn goes(series: &Series, text: &str) {
+        while series.render().contains(text) {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_series_lives_as_long_as_its_handle() {
+        let (recorder, series) = Series::new().unwrap();
+        let (a, b, idle) = with_local_recorder(&recorder, || {
+            counter!("plain_total").increment(1);
+            let counter = |name: &'static str| counter!("requests_total", "endpoint" => name);
+            (counter("a"), counter("b"), gauge!("idle", "endpoint" => "a"))
+        });
+        a.increment(1);
+        b.increment(2);
+        idle.set(3.0);
+        assert!(series.render().contains("requests_total{endpoint=\"a\"} 1"));
+
+        drop((a, idle));
+        goes(&series, "endpoint=\"a\"");
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(2));
+            let text = series.render();
+            assert!(text.contains("requests_total{endpoint=\"b\"} 2"), "{text}");
+            assert!(text.contains("plain_total 1"), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_that_comes_back_counts_again() {
+        let (recorder, series) = Series::new().unwrap();
+        let register = || with_local_recorder(&recorder, || counter!("n_total", "endpoint" => "a"));
+        drop(register());
+        goes(&series, "n_total{");
+        register().increment(5);
+        let again = register();
+        again.increment(1);
+        assert!(series.render().contains("n_total{endpoint=\"a\"} 6"));
+    }
+}

@@ -1,0 +1,327 @@
+//! What a container asks for, in its environment and its labels.
+
+use std::collections::BTreeSet;
+
+use lb_core::{
+    balance::Algorithm,
+    registry::{HostPattern, Problem},
+};
+
+use crate::container::Container;
+
+/// The labels that are read. A label under `lb.` that isn't here is a mistake.
+const LABELS: [&str; 5] = ["lb.host", "lb.port", "lb.algorithm", "lb.weight", "lb.ready"];
+
+/// The port of a container that neither names nor exposes just one.
+const DEFAULT_PORT: u16 = 80;
+
+/// What a container asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// The hosts it is to be reached by; none if any setting forbids to route
+    /// it.
+    pub(crate) hosts: Vec<HostPattern>,
+    pub(crate) port: u16,
+    pub(crate) algorithm: Option<Algorithm>,
+    pub(crate) weight: u32,
+    pub(crate) ready: Ready,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// When a running container takes requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// When its health check, if it has one, has passed.
+    #[default]
+    Healthy,
+    /// As soon as it accepts connections, even while its health check has not
+    /// passed for the first time.
+    Accept,
+}
+
+impl Settings {
+    pub(crate) fn read(container: &Container) -> Self {
+        let mut reader = Reader { container, problems: vec![] };
+        let hosts = reader.hosts();
+        let port = reader.port();
+        let servable = reader.servable();
+        let algorithm = reader.label("lb.algorithm", |text| {
+            text.parse().map_err(|error| format!("{error}; it has no say"))
+        });
+        let weight = reader.label("lb.weight", |text| {
+            text.parse().map_err(|_| {
+                "a weight is a whole number from 0 (no new requests) up; 1 is used".to_owned()
+            })
+        });
+        let ready = reader.label("lb.ready", |text| match text {
+            "healthy" => Ok(Ready::Healthy),
+            "accept" => Ok(Ready::Accept),
+            _ => Err("use `accept` or `healthy`; `healthy` is used".to_owned()),
+        });
+        reader.unknown_labels();
+        Self {
+            hosts: if servable && port.is_some() { hosts } else { vec![] },
+            port: port.unwrap_or(DEFAULT_PORT),
+            algorithm,
+            weight: weight.unwrap_or(1),
+            ready: ready.unwrap_or_default(),
+            problems: reader.problems,
+        }
+    }
+}
+
+/// Reads settings and notes what is wrong with them.
+struct Reader<'a> {
+    container: &'a Container,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    /// A setting that a label gives or else a variable, and which of them did.
+    fn either(
+        &self,
+        label: &'static str,
+        variable: &'static str,
+    ) -> Option<(&'static str, &'a str)> {
+        let label = self.container.label(label).map(|value| (label, value));
+        label.or_else(|| self.container.env(variable).map(|value| (variable, value)))
+    }
+
+    fn label<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.container.label(key)?;
+        parse(value.trim()).map_err(|remedy| self.problem(key, value, remedy)).ok()
+    }
+
+    fn hosts(&mut self) -> Vec<HostPattern> {
+        let Some((key, list)) = self.either("lb.host", "VIRTUAL_HOST") else { return vec![] };
+        let mut hosts = vec![];
+        let mut seen = BTreeSet::new();
+        for text in list.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+            match text.parse::<HostPattern>() {
+                Ok(host) if seen.insert(host.clone()) => hosts.push(host),
+                Ok(_) => self.problem(key, text, "the host is named twice; once is enough"),
+                Err(error) => self.problem(key, text, error.to_string()),
+            }
+        }
+        hosts
+    }
+
+    /// The port, unless one is named that can't be used.
+    fn port(&mut self) -> Option<u16> {
+        let Some((key, text)) = self.either("lb.port", "VIRTUAL_PORT") else {
+            return Some(self.exposed());
+        };
+        match text.trim().parse() {
+            Ok(0) | Err(_) if text.trim().is_empty() => Some(self.exposed()),
+            Ok(0) | Err(_) => {
+                self.problem(key, text, "a port is a number from 1 to 65535");
+                None
+            }
+            Ok(port) => Some(port),
+        }
+    }
+
+    fn exposed(&self) -> u16 {
+        match self.container.exposed[..] {
+            [only] => only,
+            _ => DEFAULT_PORT,
+        }
+    }
+
+    /// Whether nothing is asked for that would send requests elsewhere than we
+    /// would: to serve it our way would be to serve it wrong.
+    fn servable(&mut self) -> bool {
+        let before = self.problems.len();
+        let unsupported: [(&str, fn(&str) -> bool, &str); 5] = [
+            (
+                "VIRTUAL_PATH",
+                |path| path.is_empty() || path == "/",
+                "not supported; leave it out, and give the container a host of its own",
+            ),
+            (
+                "VIRTUAL_DEST",
+                str::is_empty,
+                "not supported; leave it out: a request's path is passed on as it is",
+            ),
+            (
+                "VIRTUAL_PROTO",
+                |proto| proto.is_empty() || proto == "http",
+                "not supported; use http, or leave it out",
+            ),
+            (
+                "VIRTUAL_HOST_MULTIPORTS",
+                str::is_empty,
+                "not supported; use VIRTUAL_HOST and VIRTUAL_PORT, a container for each port",
+            ),
+            (
+                // To ignore it would show the world what is meant for few.
+                "NETWORK_ACCESS",
+                |access| access.is_empty() || access == "external",
+                "not supported; leave it out once anybody may send requests to the container",
+            ),
+        ];
+        for (key, harmless, remedy) in unsupported {
+            if let Some(value) = self.container.env(key)
+                && !harmless(value.trim())
+            {
+                self.problem(key, value, remedy);
+            }
+        }
+        self.problems.len() == before
+    }
+
+    fn unknown_labels(&mut self) {
+        let container = self.container;
+        for (key, value) in &container.labels {
+            if key.starts_with("lb.") && !LABELS.contains(&key.as_str()) {
+                let known = LABELS.join(", ");
+                self.problem(key, value, format!("no such label; there are {known}"));
+            }
+        }
+    }
+
+    fn problem(&mut self, key: &str, value: &str, remedy: impl Into<String>) {
+        let (key, value, remedy) = (key.to_owned(), value.to_owned(), remedy.into());
+        self.problems.push(Problem { key, value, remedy });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::container::running;
+
+    fn read(env: &[&str], labels: &[(&str, &str)]) -> Settings {
+        read_exposing(&[], env, labels)
+    }
+
+    fn read_exposing(ports: &[u16], env: &[&str], labels: &[(&str, &str)]) -> Settings {
+        let mut container = running("a", env);
+        container.exposed = ports.to_vec();
+        for (key, value) in labels {
+            container.labels.insert((*key).to_owned(), (*value).to_owned());
+        }
+        Settings::read(&container)
+    }
+
+    fn hosts(settings: &Settings) -> Vec<String> {
+        settings.hosts.iter().map(ToString::to_string).collect()
+    }
+
+    fn problems(settings: &Settings) -> Vec<(&str, &str)> {
+        settings.problems.iter().map(|p| (p.key.as_str(), p.value.as_str())).collect()
+    }
+
+    #[test]
+    fn hosts_are_split_and_trimmed() {
+        let settings = read(&["VIRTUAL_HOST= a.test , ,*.B.test,,"], &[]);
+        assert_eq!(hosts(&settings), ["a.test", "*.b.test"]);
+        assert_eq!(settings.problems, []);
+    }
+
+    #[test]
+    fn a_label_wins_over_a_variable() {
+        let settings = read(
+            &["VIRTUAL_HOST=a.test", "VIRTUAL_PORT=81"],
+            &[("lb.host", "b.test"), ("lb.port", "82")],
+        );
+        assert_eq!(hosts(&settings), ["b.test"]);
+        assert_eq!(settings.port, 82);
+    }
+
+    #[test]
+    fn a_bad_host_among_good_ones() {
+        let settings = read(&["VIRTUAL_HOST=a.test,b test,~^c,a.test"], &[]);
+        assert_eq!(hosts(&settings), ["a.test"]);
+        assert_eq!(
+            problems(&settings),
+            [("VIRTUAL_HOST", "b test"), ("VIRTUAL_HOST", "~^c"), ("VIRTUAL_HOST", "a.test")]
+        );
+        assert!(settings.problems[2].remedy.contains("named twice"));
+    }
+
+    #[test]
+    fn ports() {
+        let host = "VIRTUAL_HOST=a.test";
+        assert_eq!(read(&[host], &[]).port, 80);
+        assert_eq!(read_exposing(&[8080], &[host], &[]).port, 8080);
+        assert_eq!(read_exposing(&[8080, 9090], &[host], &[]).port, 80);
+        assert_eq!(read_exposing(&[8080], &[host, "VIRTUAL_PORT=3000"], &[]).port, 3000);
+        assert_eq!(read_exposing(&[8080], &[host, "VIRTUAL_PORT="], &[]).port, 8080);
+        for bad in ["0", "70000", "abc", "-1", "80 81"] {
+            let settings = read(&[host, &format!("VIRTUAL_PORT={bad}")], &[]);
+            assert_eq!(hosts(&settings), [""; 0], "{bad}");
+            assert_eq!(problems(&settings), [("VIRTUAL_PORT", bad)]);
+        }
+    }
+
+    #[test]
+    fn what_would_be_routed_wrong_is_not_routed() {
+        for (entry, routed) in [
+            ("VIRTUAL_PATH=/", true),
+            ("VIRTUAL_PATH=", true),
+            ("VIRTUAL_PATH=/api", false),
+            ("VIRTUAL_DEST=", true),
+            ("VIRTUAL_DEST=/", false),
+            ("VIRTUAL_PROTO=http", true),
+            ("VIRTUAL_PROTO=https", false),
+            ("VIRTUAL_HOST_MULTIPORTS=a.test: {}", false),
+            ("NETWORK_ACCESS=external", true),
+            ("NETWORK_ACCESS=internal", false),
+        ] {
+            let settings = read(&["VIRTUAL_HOST=a.test", entry], &[]);
+            assert_eq!(settings.hosts.len(), usize::from(routed), "{entry}");
+            assert_eq!(settings.problems.len(), usize::from(!routed), "{entry}");
+        }
+    }
+
+    #[test]
+    fn labels_that_cant_be_used_are_left_out() {
+        let settings = read(
+            &["VIRTUAL_HOST=a.test"],
+            &[("lb.algorithm", "x"), ("lb.weight", "-1"), ("lb.ready", "no"), ("lb.wieght", "3")],
+        );
+        assert_eq!(hosts(&settings), ["a.test"]);
+        assert_eq!(
+            problems(&settings),
+            [("lb.algorithm", "x"), ("lb.weight", "-1"), ("lb.ready", "no"), ("lb.wieght", "3")]
+        );
+        assert_eq!((settings.algorithm, settings.weight), (None, 1));
+        assert_eq!(settings.ready, Ready::Healthy);
+    }
+
+    #[test]
+    fn labels() {
+        let settings = read(
+            &[],
+            &[
+                ("lb.host", "a.test"),
+                ("lb.algorithm", "least_request"),
+                ("lb.weight", "0"),
+                ("lb.ready", "accept"),
+                ("com.example.lb.x", "y"),
+            ],
+        );
+        assert_eq!(settings.problems, []);
+        assert_eq!(settings.algorithm, Some(Algorithm::LeastRequest));
+        assert_eq!((settings.weight, settings.ready), (0, Ready::Accept));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(
+            env in proptest::collection::vec("(VIRTUAL_(HOST|PORT|PATH)=)?.{0,20}", 0..6),
+            label in "lb\\.[a-z]{0,6}", value in ".{0,20}",
+        ) {
+            let env: Vec<&str> = env.iter().map(String::as_str).collect();
+            let settings = read(&env, &[(&label, &value)]);
+            prop_assert!(settings.port > 0);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+pub(crate) mod docker;
+pub(crate) mod observer;
+pub(crate) mod relay;
