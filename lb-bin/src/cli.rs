@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 /// given with --config. A flag outranks the environment, the environment the
 /// file.
 #[derive(Debug, Parser)]
-#[command(name = "lb-bin", version, max_term_width = 100, args_conflicts_with_subcommands = false)]
+#[command(name = "lb-bin", version, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -42,7 +42,7 @@ pub(crate) struct Demo {
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Where clients connect: PORT, IP:PORT or [IPv6]:PORT; several separated by
-    /// commas. [default: 80, or HTTP_PORT]
+    /// commas. [default: 80, or HTTP_PORT; 127.0.0.1:8080 for the demo]
     #[arg(long, env = "LB_LISTEN", global = true, value_name = "ADDR", help_heading = "Listening")]
     pub(crate) listen: Option<String>,
 

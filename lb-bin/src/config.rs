@@ -14,7 +14,7 @@ use lb_core::{balance::Algorithm, http::Destination, registry::HostPattern};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    cli::Cli,
+    cli::{Cli, Command},
     file::{File, Scalar},
 };
 
@@ -99,7 +99,7 @@ impl Config {
         };
         let listen = setting("listen", &options.listen, &file.listen)
             .or_else(|| env("HTTP_PORT"))
-            .map_or_else(|| Ok(vec![any(80)]), |given| given.list(listen_address))?;
+            .map_or_else(|| Ok(vec![default_listen(cli)]), |given| given.list(listen_address))?;
         let admin = setting("admin", &options.admin, &file.admin).map_or_else(
             || Ok(Some((Ipv4Addr::LOCALHOST, 9180).into())),
             |given| given.parse(|text| unless_off(text, listen_address)),
@@ -140,7 +140,7 @@ impl Config {
             algorithm: setting("algorithm", &options.algorithm, &file.algorithm)
                 .map_or(Ok(Algorithm::default()), |given| given.parse(from_str))?,
             trust_downstream: trust.unwrap_or(true),
-            trust_was_said: trust.is_some(),
+            trust_was_said: trust.is_some() || matches!(cli.command, Some(Command::Demo(_))),
             connect_timeout: time(
                 "connect_timeout",
                 &options.connect_timeout,
@@ -305,6 +305,14 @@ fn endpoint(text: &str) -> Result<HostAndPort, String> {
             Ok(HostAndPort { host, port })
         }
         _ => Err(format!("{text:?}: a port is a number from 1 to 65535")),
+    }
+}
+
+/// The demo is for the one who runs it, who may not be allowed to take port 80.
+fn default_listen(cli: &Cli) -> SocketAddr {
+    match cli.command {
+        Some(Command::Demo(_)) => (Ipv4Addr::LOCALHOST, 8080).into(),
+        Some(Command::Check) | None => any(80),
     }
 }
 

@@ -41,24 +41,28 @@ fn registration(
     address: SocketAddr,
 ) -> (EndpointId, Endpoint<Registration>) {
     let id = format!("{}={host}:{port}@{address}", service.host);
-    let name: Arc<str> = if host.parse() == Ok(address.ip()) {
-        address.to_string().into()
+    let name = if host.parse() == Ok(address.ip()) {
+        address.to_string()
     } else {
-        format!("{host}:{port}@{}", address.ip()).into()
+        format!("{host}:{port}@{}", address.ip())
     };
     let binding = Binding {
         host: service.host.clone(),
         address: Some(address),
         algorithm: service.algorithm,
     };
-    let registration = Registration {
-        name,
+    (id.into(), always(name, binding))
+}
+
+/// A server that is always there.
+pub(crate) fn always(name: impl Into<Arc<str>>, binding: Binding) -> Endpoint<Registration> {
+    Endpoint::new(Registration {
+        name: name.into(),
         // Older than any container: what the operator wrote is right.
         created: SystemTime::UNIX_EPOCH,
         bindings: vec![binding],
         problems: Vec::new(),
-    };
-    (id.into(), Endpoint::new(registration))
+    })
 }
 
 #[cfg(test)]

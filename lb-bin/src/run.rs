@@ -9,8 +9,10 @@ use std::{
 
 use anyhow::Context;
 use lb_core::{
+    discovery::Fixed,
     http::{AccessLog, Driver, Options, Proxy},
     metrics,
+    registry::Registration,
     server::Server,
 };
 use lb_docker::DockerDiscovery;
@@ -25,7 +27,7 @@ use crate::{admin::Admin, config::Config, configured, series::Series};
 /// Runs the balancer until it is told to stop.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     log(&config.log);
-    runtime()?.block_on(balance(config, Vec::new()))
+    runtime()?.block_on(balance(config, None))
 }
 
 /// Diagnostics go to standard error, away from the access log.
@@ -48,11 +50,11 @@ pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("can't start a runtime")
 }
 
-/// Serves until a signal says stop. `more` are services beside the configured
+/// Serves until a signal says stop. The `demo` is a source beside the configured
 /// ones.
 pub(crate) async fn balance(
     config: Config,
-    more: Vec<crate::config::Service>,
+    demo: Option<Fixed<Registration>>,
 ) -> anyhow::Result<()> {
     // Before anything is bound: a signal that comes early is not lost.
     let mut signals = Signals::new()?;
@@ -88,9 +90,11 @@ pub(crate) async fn balance(
     }
 
     let (proxy, mut driver) = Proxy::new(options);
-    let services: Vec<_> = config.services.iter().cloned().chain(more).collect();
-    if !services.is_empty() {
-        driver = driver.source("config", configured::discovery(&services).await?);
+    if !config.services.is_empty() {
+        driver = driver.source("config", configured::discovery(&config.services).await?);
+    }
+    if let Some(demo) = demo {
+        driver = driver.source("demo", demo);
     }
     let docker = config.docker.map(DockerDiscovery::new);
     let (driver, docker) = match docker {

@@ -215,7 +215,7 @@ impl Task {
         match (&own, &vantage) {
             (None, _) => debug!("the balancer runs outside of the engine's containers"),
             (Some(own), Vantage::Host) => {
-                debug!(container = %own.name, "runs in the host's network")
+                debug!(container = %own.name, "runs in the host's network");
             }
             (Some(own), Vantage::Networks { networks, .. }) => {
                 let networks: Vec<_> = networks.iter().map(|network| &network.name).collect();

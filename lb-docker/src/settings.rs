@@ -15,6 +15,43 @@ const LABELS: [&str; 5] = ["lb.host", "lb.port", "lb.algorithm", "lb.weight", "l
 /// The port of a container that neither names nor exposes just one.
 const DEFAULT_PORT: u16 = 80;
 
+/// A variable that would send requests elsewhere than we do.
+struct Unsupported {
+    key: &'static str,
+    /// The values that say what we do anyhow.
+    harmless: &'static [&'static str],
+    remedy: &'static str,
+}
+
+const UNSUPPORTED: &[Unsupported] = &[
+    Unsupported {
+        key: "VIRTUAL_PATH",
+        harmless: &["", "/"],
+        remedy: "not supported; leave it out, and give the container a host of its own",
+    },
+    Unsupported {
+        key: "VIRTUAL_DEST",
+        harmless: &[""],
+        remedy: "not supported; leave it out: a request's path is passed on as it is",
+    },
+    Unsupported {
+        key: "VIRTUAL_PROTO",
+        harmless: &["", "http"],
+        remedy: "not supported; use http, or leave it out",
+    },
+    Unsupported {
+        key: "VIRTUAL_HOST_MULTIPORTS",
+        harmless: &[""],
+        remedy: "not supported; use VIRTUAL_HOST and VIRTUAL_PORT, a container for each port",
+    },
+    // To ignore it would show the world what is meant for few.
+    Unsupported {
+        key: "NETWORK_ACCESS",
+        harmless: &["", "external"],
+        remedy: "not supported; leave it out once anybody may send requests to the container",
+    },
+];
+
 /// What a container asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -136,39 +173,11 @@ impl<'a> Reader<'a> {
     /// would: to serve it our way would be to serve it wrong.
     fn servable(&mut self) -> bool {
         let before = self.problems.len();
-        let unsupported: [(&str, fn(&str) -> bool, &str); 5] = [
-            (
-                "VIRTUAL_PATH",
-                |path| path.is_empty() || path == "/",
-                "not supported; leave it out, and give the container a host of its own",
-            ),
-            (
-                "VIRTUAL_DEST",
-                str::is_empty,
-                "not supported; leave it out: a request's path is passed on as it is",
-            ),
-            (
-                "VIRTUAL_PROTO",
-                |proto| proto.is_empty() || proto == "http",
-                "not supported; use http, or leave it out",
-            ),
-            (
-                "VIRTUAL_HOST_MULTIPORTS",
-                str::is_empty,
-                "not supported; use VIRTUAL_HOST and VIRTUAL_PORT, a container for each port",
-            ),
-            (
-                // To ignore it would show the world what is meant for few.
-                "NETWORK_ACCESS",
-                |access| access.is_empty() || access == "external",
-                "not supported; leave it out once anybody may send requests to the container",
-            ),
-        ];
-        for (key, harmless, remedy) in unsupported {
+        for Unsupported { key, harmless, remedy } in UNSUPPORTED {
             if let Some(value) = self.container.env(key)
-                && !harmless(value.trim())
+                && !harmless.contains(&value.trim())
             {
-                self.problem(key, value, remedy);
+                self.problem(key, value, *remedy);
             }
         }
         self.problems.len() == before

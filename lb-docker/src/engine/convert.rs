@@ -84,7 +84,7 @@ pub(super) fn event(event: EventMessage) -> Option<What> {
     let actor = event.actor?;
     let attributes = actor.attributes.unwrap_or_default();
     let attribute = |key: &str| attributes.get(key).map(String::as_str);
-    What::read(&event.typ?.to_string(), &event.action?, &actor.id.unwrap_or_default(), attribute)
+    What::read(event.typ?.as_ref(), &event.action?, &actor.id.unwrap_or_default(), attribute)
 }
 
 fn run(state: &ContainerState) -> Run {

@@ -637,7 +637,10 @@ proptest! {
                 }
                 Step::Deliver(ms) => {
                     if let Some((id, happened)) = events.pop_front() {
+                        let farewell = matches!(happened, Happened::Die(_)) || happened == kill(15);
                         world.pass(ms).event(&id, happened);
+                        let state = world.given.get(&id).map(|endpoint| &endpoint.state);
+                        prop_assert!(!farewell || state != Some(&State::Active));
                     }
                 }
                 Step::Look => {
