@@ -33,7 +33,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// | `GET /healthz`                    | 200, or 503 when unhealthy or no longer serving     |
 /// | `PUT` or `POST` `/health/up`      | 200, and healthy from now on                        |
 /// | `PUT` or `POST` `/health/down`    | 200, and unhealthy from now on                      |
-/// | `GET /requests`                   | `{"requests":N,"in_flight":N}` of the server        |
+/// | `GET /requests`                   | `{"requests":N,"in_flight":N,"first_request_ms":T}` |
 #[derive(Debug)]
 pub struct Control {
     listener: Listener,
@@ -147,7 +147,11 @@ impl State {
 
     fn requests(&self) -> Response<Full<Bytes>> {
         let (requests, in_flight) = (self.server.requests(), self.server.in_flight());
-        let json = format!("{{\"requests\":{requests},\"in_flight\":{in_flight}}}\n");
+        let first = self.server.first_request();
+        let first = first.map_or("null".into(), |time| format!("{:.3}", time.as_secs_f64() * 1e3));
+        let json = format!(
+            "{{\"requests\":{requests},\"in_flight\":{in_flight},\"first_request_ms\":{first}}}\n"
+        );
         response(StatusCode::OK, JSON, json)
     }
 }

@@ -108,6 +108,13 @@ impl Handle {
         self.0.traffic.in_flight()
     }
 
+    /// Time from listening to the first request, once there was one: how long
+    /// it took others to find this server.
+    #[must_use]
+    pub fn first_request(&self) -> Option<Duration> {
+        self.0.traffic.first()
+    }
+
     /// Whether the server still accepts connections.
     #[must_use]
     pub fn is_serving(&self) -> bool {

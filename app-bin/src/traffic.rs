@@ -1,5 +1,6 @@
 //! The requests a server has seen and has yet to answer.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,13 +13,21 @@ use crate::metrics::Metrics;
 pub(crate) struct Traffic {
     requests: AtomicU64,
     in_flight: AtomicU64,
+    since: Instant,
+    first: OnceLock<Duration>,
     metrics: Metrics,
 }
 
 impl Traffic {
-    /// No request yet.
+    /// No request yet, of a server that listens since now.
     pub(crate) fn new(metrics: Metrics) -> Self {
-        Self { requests: AtomicU64::new(0), in_flight: AtomicU64::new(0), metrics }
+        Self {
+            requests: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            since: Instant::now(),
+            first: OnceLock::new(),
+            metrics,
+        }
     }
 
     /// Requests received since the start.
@@ -31,10 +40,16 @@ impl Traffic {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Time from listening to the first request, once there was one.
+    pub(crate) fn first(&self) -> Option<Duration> {
+        self.first.get().copied()
+    }
+
     /// Counts a request that comes in, until the visit is dropped.
     pub(crate) fn enter(&self) -> Visit<'_> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.first.get_or_init(|| self.since.elapsed());
         self.metrics.began();
         Visit { traffic: self, since: self.metrics.is_on().then(Instant::now), answer: None }
     }
@@ -73,8 +88,11 @@ mod tests {
     #[test]
     fn visits_are_in_flight_until_they_end() {
         let traffic = Traffic::new(Metrics::default());
+        assert_eq!(traffic.first(), None);
         let answered = traffic.enter();
+        let first = traffic.first();
         let abandoned = traffic.enter();
+        assert!(first.is_some() && traffic.first() == first, "the first stays the first");
         assert_eq!((traffic.requests(), traffic.in_flight()), (2, 2));
         answered.answered(StatusCode::OK);
         drop(abandoned);

@@ -49,8 +49,7 @@ fn mounted_id(mountinfo: &str) -> Option<String> {
 }
 
 fn grouped_id(cgroup: &str) -> Option<String> {
-    let last = |line: &'_ str| line.rsplit(['/', '-']).next().map(str::to_owned);
-    cgroup.lines().filter_map(last).find_map(|name| leading_id(&name))
+    cgroup.lines().filter_map(|line| line.rsplit(['/', '-']).next()).find_map(leading_id)
 }
 
 /// The id that a text begins with.

@@ -13,6 +13,7 @@ use std::{
 };
 
 use lb_core::endpoint::State;
+use lb_docker::Options;
 use libtest_mimic::{Arguments, Trial};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -23,6 +24,7 @@ use self::support::{
     docker::{Image, Network, docker, try_docker},
     observer::{Observer, options, until},
     relay::Relay,
+    tls,
 };
 
 /// The engine of this machine, and the image to run there.
@@ -256,6 +258,31 @@ async fn a_socket_may_appear_later(bench: Arc<Bench>) {
     seen.until("first set", |seen| seen.resets == 1).await;
 }
 
+async fn an_engine_behind_tls(bench: Arc<Bench>) {
+    let certificates = tls::certificates();
+    let port = tls::serve(certificates.path(), bench.socket.clone()).await;
+    let app = bench.image.run(&HOST);
+    let from = |path: &Path| {
+        let path = path.display().to_string();
+        let options = Options::from_env(|key| match key {
+            "DOCKER_HOST" => Some(format!("tcp://127.0.0.1:{port}")),
+            "DOCKER_TLS_VERIFY" => Some("1".into()),
+            "DOCKER_CERT_PATH" => Some(path.clone()),
+            _ => None,
+        });
+        Observer::new(options.unwrap())
+    };
+    let mut seen = from(certificates.path());
+    seen.until_active(&app.id).await;
+
+    fs::remove_file(certificates.path().join("key.pem")).unwrap();
+    let seen = from(certificates.path());
+    until("remedy", || {
+        seen.status.report().last_error.is_some_and(|error| error.contains("DOCKER_CERT_PATH"))
+    })
+    .await;
+}
+
 /// Needs no engine: it is one, as far as the ping goes.
 async fn an_engine_that_is_too_old() {
     let directory = tempfile::tempdir().unwrap();
@@ -359,6 +386,7 @@ fn main() -> ExitCode {
         a_lost_engine_changes_nothing_until_it_is_back,
         an_engine_that_hangs_is_noticed,
         a_socket_may_appear_later,
+        an_engine_behind_tls,
         dropped_streams_end_their_work,
     );
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -367,9 +395,9 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn alone<F: Future<Output = ()>>(name: &str, test: fn() -> F) -> Trial
+fn alone<F>(name: &str, test: fn() -> F) -> Trial
 where
-    F: 'static,
+    F: Future<Output = ()> + 'static,
 {
     Trial::test(name, move || {
         block_on(test());

@@ -121,7 +121,7 @@ impl App {
 
     /// Waits until so many requests are in flight.
     pub fn wait_in_flight(&self, count: usize) {
-        let wanted = format!("\"in_flight\":{count}}}");
+        let wanted = format!("\"in_flight\":{count},");
         let deadline = Instant::now() + SOON;
         let mut control = Client::connect(self.admin);
         while !control.get("/requests").body.contains(&wanted) {
