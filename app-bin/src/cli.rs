@@ -36,7 +36,7 @@ The control address answers:
   GET /metrics                          metrics as Prometheus text
   GET /healthz                          200, or 503 when unhealthy or draining
   PUT or POST /health/up, /health/down  sets the health
-  GET /requests    {\"requests\":N,\"in_flight\":N,\"first_request_ms\":T|null}
+  GET /requests                         {\"requests\":N,\"in_flight\":N,\"first_request_ms\":T|null}
 
 Signals:
   SIGTERM  as --on-term says

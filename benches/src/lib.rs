@@ -1,1 +1,5 @@
-//! Benchmarks.
+//! What the measuring programs share.
+
+pub mod load;
+pub mod process;
+pub mod stats;

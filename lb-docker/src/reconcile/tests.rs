@@ -550,7 +550,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Deed::Destroy),
     ];
     let step = prop_oneof![
-        6 => (0..4usize, deed).prop_map(|(i, deed)| Step::Do(i, deed)),
+        6 => (0..2usize, deed).prop_map(|(i, deed)| Step::Do(i, deed)),
         6 => (0..50u64).prop_map(Step::Deliver),
         4 => Just(Step::Look),
         4 => Just(Step::Answer),
@@ -619,11 +619,13 @@ proptest! {
     /// Whatever happens while answers are on their way, in the end the truth is
     /// given out, and every change on the way was well-formed.
     #[test]
-    fn ends_in_the_truth(steps in steps()) {
+    fn ends_in_the_truth(mut steps in steps(), told_all in any::<bool>()) {
         let mut world = World::with(&[]);
-        let told_all = !steps.iter().any(|step| matches!(step, Step::Reconnect));
+        if told_all {
+            steps.retain(|step| !matches!(step, Step::Reconnect | Step::EndList));
+        }
         // An id is never used again, so who was destroyed comes back as another.
-        let mut ids: Vec<usize> = vec![0, 1, 2, 3];
+        let mut ids: Vec<usize> = vec![0, 1];
         let mut events = std::collections::VecDeque::new();
         let mut seen = std::collections::VecDeque::new();
         let mut list = None;
@@ -633,7 +635,7 @@ proptest! {
                     let id = ids[slot].to_string();
                     let told = act(&mut world, &id, deed);
                     if told.last() == Some(&Happened::Destroy) {
-                        ids[slot] += 4;
+                        ids[slot] += 2;
                     }
                     events.extend(told.into_iter().map(|happened| (id.clone(), happened)));
                 }
