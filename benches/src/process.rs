@@ -12,8 +12,6 @@ use anyhow::Context;
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    /// Counted by their process; workers may be children.
-    pids: Vec<u32>,
 }
 
 impl Process {
@@ -32,31 +30,18 @@ impl Process {
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("can't start {}", program.display()))?;
-        let pids = vec![child.id()];
-        Ok(Self { child, pids })
+        Ok(Self { child })
     }
 
-    /// Counts the children that it has by now as well.
-    pub fn adopt(&mut self) {
-        let id = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-        let children = children.unwrap_or_default();
-        self.pids.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-    }
-
-    /// Nanoseconds that all threads have run so far.
+    /// Nanoseconds that all its threads have run so far.
     pub fn cpu(&self) -> u64 {
-        self.pids.iter().map(|pid| cpu(*pid)).sum()
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.child.id())) else { return 0 };
+        tasks
+            .flatten()
+            .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
+            .filter_map(|line| line.split(' ').next()?.parse::<u64>().ok())
+            .sum()
     }
-}
-
-fn cpu(pid: u32) -> u64 {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
-    tasks
-        .flatten()
-        .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
-        .filter_map(|line| line.split(' ').next()?.parse::<u64>().ok())
-        .sum()
 }
 
 impl Drop for Process {

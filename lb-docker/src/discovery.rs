@@ -18,7 +18,6 @@ use tracing::{debug, info, warn};
 use crate::{
     container::{Container, Summary},
     engine::{Engine, EngineError},
-    journal::Journal,
     metrics::Metrics,
     network::Vantage,
     options::Options,
@@ -73,7 +72,6 @@ impl DockerDiscovery {
             options,
             status: status.clone(),
             metrics: Metrics::register(),
-            journal: Journal::default(),
             changes,
         };
         tokio::spawn(task.run());
@@ -95,7 +93,6 @@ struct Task {
     reconciler: Reconciler,
     status: Status,
     metrics: Metrics,
-    journal: Journal,
     changes: mpsc::UnboundedSender<Change<Registration>>,
 }
 
@@ -240,7 +237,7 @@ impl Task {
                         complete = true;
                         self.metrics.resyncs.increment(1);
                     }
-                    self.journal.record(&change);
+                    debug!(?change);
                     // Who no longer reads ends the task.
                     let _ = self.changes.send(change);
                 }

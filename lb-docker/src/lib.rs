@@ -55,7 +55,6 @@ mod container;
 mod discovery;
 mod engine;
 mod event;
-mod journal;
 pub mod metrics;
 mod network;
 mod options;

@@ -66,9 +66,8 @@ async fn main() -> anyhow::Result<()> {
     }
     let mut all = vec![reference];
     all.append(&mut contenders);
-    for contender in &mut all {
+    for contender in &all {
         listens(contender.address).await.with_context(|| contender.name)?;
-        contender.process.adopt();
     }
 
     println!("processor time per request, ratio to nginx (lower is better), median [95 %]");
@@ -125,7 +124,7 @@ async fn slice(
     let (cpu, done) = (contender.process.cpu() - cpu, load.done() - done);
     let failed = load.finish().await;
     ensure!(failed == 0, "{}: {failed} requests failed", contender.name);
-    ensure!(done > 0, "{} answered nothing", contender.name);
+    ensure!(done > 0 && cpu > 0, "{} did nothing in {done} requests", contender.name);
     Ok(cpu as f64 / done as f64)
 }
 
@@ -161,7 +160,7 @@ fn nginx(folder: &Path, upstream: SocketAddr) -> anyhow::Result<Contender> {
     fs::write(
         &file,
         format!(
-            "daemon off; worker_processes 1; pid {prefix}/nginx.pid; error_log {prefix}/error.log;
+            "daemon off; master_process off; pid {prefix}/nginx.pid; error_log {prefix}/error.log;
              events {{ worker_connections 4096; }}
              http {{
                access_log off; keepalive_requests 100000000;

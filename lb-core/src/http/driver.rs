@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::{
+    journal::Journal,
     proxy::Shared,
     table::Table,
     upstream::{Key, Upstream},
@@ -24,7 +25,7 @@ use crate::{
     discovery::{Change, Discovery},
     endpoint::State,
     health::{Readiness, accepts},
-    registry::{Plan, PlannedEndpoint, Registration, Registry},
+    registry::{PlannedEndpoint, Registration, Registry},
 };
 
 type Source = Pin<Box<dyn Discovery<Target = Registration, Item = Change<Registration>>>>;
@@ -39,8 +40,7 @@ pub struct Driver {
     sources: Vec<(Arc<str>, Source)>,
     registry: Registry,
     upstreams: HashMap<Key, Entry>,
-    /// Warnings already given, so that each is given once.
-    told: HashSet<String>,
+    journal: Journal,
     suspects: mpsc::UnboundedSender<Key>,
     suspected: mpsc::UnboundedReceiver<Key>,
     probed: mpsc::UnboundedReceiver<Probed>,
@@ -77,7 +77,7 @@ impl Driver {
             sources: Vec::new(),
             registry: Registry::new(),
             upstreams: HashMap::new(),
-            told: HashSet::new(),
+            journal: Journal::default(),
             suspects,
             suspected,
             probed,
@@ -122,7 +122,7 @@ impl Driver {
     /// Makes what is registered true: endpoints, probes, and one new table.
     fn publish(&mut self) {
         let plan = self.registry.plan();
-        self.tell(&plan);
+        self.journal.record(&plan);
 
         let mut gone: HashSet<Key> = self.upstreams.keys().cloned().collect();
         for endpoint in plan.services.iter().flat_map(|service| &service.endpoints) {
@@ -171,11 +171,6 @@ impl Driver {
         if wanted {
             self.probe(key);
         } else {
-            tracing::info!(
-                endpoint = %entry.upstream.name,
-                state = ?endpoint.state,
-                "takes no new requests"
-            );
             entry.rest();
         }
     }
@@ -226,28 +221,8 @@ impl Driver {
             address = %upstream.address,
             attempts,
             ?took,
-            "accepts connections and is routed"
+            "is routed: it accepts connections"
         );
-    }
-
-    /// Warns of what is wrong with a plan, once for each thing.
-    fn tell(&mut self, plan: &Plan) {
-        let mut now = HashSet::new();
-        for endpoint in plan.services.iter().flat_map(|service| &service.endpoints) {
-            for problem in &endpoint.problems {
-                now.insert(format!("{}: {problem}", endpoint.name));
-            }
-        }
-        for unrouted in &plan.unrouted {
-            for problem in &unrouted.problems {
-                now.insert(format!("{} is not routed: {problem}", unrouted.name));
-            }
-        }
-        now.extend(plan.conflicts.iter().map(ToString::to_string));
-        for warning in now.difference(&self.told) {
-            tracing::warn!("{warning}");
-        }
-        self.told = now;
     }
 }
 
@@ -265,7 +240,6 @@ impl Entry {
     fn retire(mut self) {
         self.rest();
         self.upstream.retire();
-        tracing::info!(endpoint = %self.upstream.name, "is gone");
     }
 }
 

@@ -26,6 +26,7 @@ mod error;
 mod exchange;
 mod forward;
 mod head;
+mod journal;
 mod plane;
 mod proxy;
 mod table;
