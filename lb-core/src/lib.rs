@@ -58,3 +58,8 @@ pub mod server;
 pub use balance::Balance;
 pub use discovery::{Change, Discovery};
 pub use endpoint::{Endpoint, EndpointId};
+
+/// The README's Rust is compiled and run like any other example.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -268,6 +268,15 @@ async fn an_upgraded_connection_carries_bytes_both_ways() {
 }
 
 #[tokio::test]
+async fn an_upgrade_nobody_asked_for_is_not_passed_on() {
+    let backend = Backend::echo_upgrade().await;
+    let lb = Lb::start(Options::default()).await;
+    lb.upsert("1", "app.local", backend.address);
+    lb.ready("app.local", 1).await;
+    assert_eq!(lb.client().await.get("app.local", "/").await.status, 502);
+}
+
+#[tokio::test]
 async fn bodies_stream_both_ways_unchanged() {
     let backend = Backend::echo().await;
     let lb = Lb::start(Options::default()).await;

@@ -285,10 +285,10 @@ fn escape(out: &mut Vec<u8>, text: &[u8]) {
 mod tests {
     use super::*;
 
-    fn line(request: Request<()>, endpoint: Option<&str>) -> String {
+    fn line(request: &Request<()>, endpoint: Option<&str>) -> String {
         let client = Arc::new(Client::new("10.1.2.3:5000".parse().ok(), None));
         let mut out = Vec::new();
-        Entry::new(&request, client).line(&mut out, "STAMP", StatusCode::OK, 45, endpoint);
+        Entry::new(request, client).line(&mut out, "STAMP", StatusCode::OK, 45, endpoint);
         String::from_utf8(out).unwrap()
     }
 
@@ -302,7 +302,7 @@ mod tests {
             .body(())
             .unwrap();
         assert_eq!(
-            line(request, Some("shop-app-1")),
+            line(&request, Some("shop-app-1")),
             "app.local 10.1.2.3 - - [STAMP] \"GET /a?b=c HTTP/1.1\" 200 45 \"http://x/\" \"curl/8\" \"shop-app-1\"\n"
         );
     }
@@ -312,7 +312,7 @@ mod tests {
         let agent = HeaderValue::from_bytes(b"a\"b\\c\t\xff").unwrap();
         let request = Request::builder().header("user-agent", agent).body(()).unwrap();
         assert_eq!(
-            line(request, None),
+            line(&request, None),
             "- 10.1.2.3 - - [STAMP] \"GET / HTTP/1.1\" 200 45 \"-\" \"a\\x22b\\x5Cc\\x09\\xFF\" \"-\"\n"
         );
     }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ::http::{Method, Request, Response};
+use ::http::{Method, Request, Response, StatusCode, Version};
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 use tower_service::Service;
@@ -171,6 +171,10 @@ impl Proxy {
         let request = Request::from_parts(head, body);
 
         let (response, carried) = forward(&self.shared, self.worker, service, request).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
+            // Nobody asked; what follows would not be HTTP.
+            return Err(Refusal::Reset);
+        }
         Ok(Answer { response, carried, client_upgrade: upgrade.then_some(client_upgrade) })
     }
 }
@@ -189,12 +193,12 @@ impl Answer {
         guard: Option<Arc<dyn Send + Sync>>,
     ) -> Response<ResponseBody> {
         let Self { mut response, mut carried, client_upgrade } = self;
-        let upgraded = response.status() == ::http::StatusCode::SWITCHING_PROTOCOLS;
+        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if upgraded || !keeps_alive(response.version(), response.headers()) {
             carried.connection = None;
         }
         head::to_client(response.headers_mut(), upgraded);
-        *response.version_mut() = ::http::Version::HTTP_11;
+        *response.version_mut() = Version::HTTP_11;
         exchange.answered(response.status(), Some(carried));
         if let (true, Some(client)) = (upgraded, client_upgrade) {
             let upstream = hyper::upgrade::on(&mut response);
