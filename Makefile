@@ -23,12 +23,13 @@ logs: ## Follows the access log
 	@deploy/demo.sh logs
 
 demo: ## The proxy and its apps in one process, without Docker: HTTP_PORT=8080
-	$(CARGO) run --release --locked -p lb-bin -- demo --listen $(or $(HTTP_PORT),8080)
+	$(CARGO) run --release --locked -p lb-bin -- demo \
+	    --listen 127.0.0.1:$(or $(HTTP_PORT),8080) --admin 127.0.0.1:$(or $(ADMIN_PORT),9180)
 
 images: ## Builds the images lb:local and app:local
 	@deploy/images.sh
 
-test: ## Runs every test, those with containers too; TEST_ARGS="-p lb-bin" for some
+test: ## Runs every test, those with containers too
 	@deploy/test.sh
 
 bench: ## Runs the micro-benchmarks

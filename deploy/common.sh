@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LB_IMAGE=${LB_IMAGE:-lb:local}
 export APP_IMAGE=${APP_IMAGE:-app:local}
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$@"; }
 
 die() {
     printf 'error: %s\n' "$*" >&2

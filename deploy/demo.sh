@@ -33,26 +33,52 @@ settings() {
     fi
 }
 
-# published PORT: where the balancer's PORT is on this machine, if it runs.
+# What runs: the balancer's id, and those of its apps, as host names have them.
+look() {
+    local id ids service
+    lb='' apps=''
+    ids=$(compose ps -q)
+    [ -n "$ids" ] || return 0
+    while read -r id service; do
+        case $service in
+        lb) lb=$id ;;
+        app) apps="$apps${id:0:12} " ;;
+        esac
+    done < <(
+        # One id a word.
+        # shellcheck disable=SC2086
+        docker inspect $ids --format \
+            '{{if .State.Running}}{{.Id}} {{index .Config.Labels "com.docker.compose.service"}}{{end}}'
+    )
+}
+
+# published PORT: where the balancer's PORT is on this machine.
 published() {
-    compose port lb "$1" 2>/dev/null | sed -n '1s/.*:\([1-9][0-9]*\)$/\1/p'
+    docker port "$lb" "$1/tcp" | sed -n '1s/.*://p'
 }
 
 # Asks as curl would and prints the answer.
 ask() {
     local line='' answer=''
-    exec 3<>"/dev/tcp/$host/$1" || return
+    exec 3<>"/dev/tcp/$host/$port" || return
     printf 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3
     while IFS= read -r -t 3 line <&3; do answer="$answer$line"$'\n'; done
     printf '%s%s' "$answer" "$line"
 }
 
 refuse_taken_port() {
-    local variable=$1 port=$2 inside=$3 holder
-    if [ "$(published "$inside")" = "$port" ]; then return; fi # by us
-    if ! (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then return; fi
-    holder=$(docker ps --filter "publish=$port" --format 'by the container {{.Names}}' | head -n 1)
-    die "port $port is taken${holder:+ $holder}. Choose another: make up $variable=$((port + 8000))"
+    local variable=$1 port=$2 holder project folder
+    # Port 0 takes any that is free.
+    if [ "$port" = 0 ] || ! (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then return; fi
+    IFS='|' read -r holder project folder < <(
+        docker ps --filter "publish=$port" --format \
+            '{{.Names}}|{{.Label "com.docker.compose.project"}}|{{.Label "com.docker.compose.project.working_dir"}}'
+    ) || true
+    if [ "$folder" = "$(pwd -P)" ] && [ "${COMPOSE_PROJECT_NAME:-$project}" = "$project" ]; then
+        return # it is up already
+    fi
+    die "port $port is taken${holder:+ by the container $holder}." \
+        "Choose another: make up $variable=$((port + 8000))"
 }
 
 start() {
@@ -69,37 +95,36 @@ start() {
     rm -f "$log"
 }
 
-# Waits until each of $1 replicas has answered through the balancer.
+# Waits until each of so many replicas has answered through the balancer.
 wait_for_replicas() {
-    local wanted=$1 port ids missing count answer before deadline=$((SECONDS + patience))
+    local wanted=$1 missing app answer='' before deadline=$((SECONDS + patience))
+    look
+    [ -n "$lb" ] || fail "the balancer doesn't run."
     port=$(published 80)
-    [ -n "$port" ] || fail "the balancer doesn't run."
-    ids=$(compose ps -q app | cut -c 1-12)
-    missing=$(printf '%s' "$ids" | tr '\n' ' ')
-    missing=${missing:+$missing }
-    count=$(printf '%s' "$ids" | wc -w)
-    [ "$count" -eq "$wanted" ] || fail "$count of $wanted replicas run."
-
+    missing=$apps
     # A container's host name is its short id, and the greeting says it.
     while [ -n "$missing" ]; do
         if [ "$SECONDS" -ge "$deadline" ]; then
-            fail "no answer from ${missing% } through http://$host:$port within $patience s. The last: ${answer:-none}"
+            fail "no answer of ${missing% } at http://$host:$port in $patience s; the last: $(tail -n 1 <<<"${answer:-none}")"
         fi
         before=$missing
-        answer=$(ask "$port" 2>/dev/null) || true
-        for id in $ids; do
-            case $answer in *"$id"*) missing=${missing/$id /} ;; esac
+        answer=$(ask 2>/dev/null) || true
+        for app in $before; do
+            case $answer in *"$app"*) missing=${missing/$app /} ;; esac
         done
         [ "$missing" != "$before" ] || sleep 0.05
     done
+    [ "$(wc -w <<<"$apps")" -eq "$wanted" ] || fail "of $wanted replicas, these run: $apps"
 }
 
 fail() {
     {
-        say "" "The balancer's last lines:"
-        compose logs --tail=20 lb
-        say "" "The apps' last lines:"
-        compose logs --tail=5 app
+        # Not the access log, which is on the standard output.
+        say "" "What the balancer says:"
+        lb=$(compose ps -a -q lb)
+        [ -z "$lb" ] || docker logs "$lb" 2>&1 >/dev/null | tail -n 15
+        say "" "What the apps say:"
+        compose logs --no-color --tail=5 app
         say ""
         compose ps
         say ""
@@ -108,19 +133,16 @@ fail() {
 }
 
 report() {
-    local wanted=$1 port admin url
-    port=$(published 80)
-    admin=$(published 9180)
-    url=http://localhost
-    [ "$host" = 127.0.0.1 ] || url=http://$host
+    local wanted=$1 url=http://$host
+    [ "$host" != 127.0.0.1 ] || url=http://localhost
     [ "$port" = 80 ] || url=$url:$port
-    say "" "$wanted replicas answer at $url"
+    say "" "Up at $url, each of the $wanted apps has answered:"
     for _ in 1 2 3; do
-        [ "$wanted" = 0 ] || say "  $(ask "$port" | tail -n 1)"
+        [ "$wanted" = 0 ] || say "  $(ask | tail -n 1)"
     done
     cat <<TEXT
 
-Admin   http://localhost:$admin   /endpoints /metrics /readyz /healthz
+Admin   http://localhost:$(published 9180)   /endpoints /metrics /readyz /healthz
 Next    for i in 1 2 3 4 5; do curl $url; echo; done
         make scale SCALE=5
         make logs
@@ -140,13 +162,13 @@ up)
     if ! engine_answers; then
         say "" "There is no Docker engine to talk to. Here is the demo that needs none;" \
             "it is the same proxy, with the apps in its own process." ""
-        exec make --no-print-directory demo
+        exec "${MAKE:-make}" --no-print-directory demo
     fi
     export HTTP_PORT=${HTTP_PORT:-80} ADMIN_PORT=${ADMIN_PORT:-9180}
     find_compose
     settings
-    refuse_taken_port HTTP_PORT "$HTTP_PORT" 80
-    refuse_taken_port ADMIN_PORT "$ADMIN_PORT" 9180
+    refuse_taken_port HTTP_PORT "$HTTP_PORT"
+    refuse_taken_port ADMIN_PORT "$ADMIN_PORT"
     deploy/images.sh
     start --scale app="$SCALE"
     wait_for_replicas "$SCALE"
@@ -156,7 +178,8 @@ scale)
     valid_scale
     find_compose
     settings
-    [ -n "$(published 80)" ] || die "nothing is up to be scaled: make up SCALE=$SCALE"
+    look
+    [ -n "$lb" ] || die "nothing is up to be scaled: make up SCALE=$SCALE"
     # Only the app, and those that run stay as they are.
     start --no-recreate --scale app="$SCALE" app
     wait_for_replicas "$SCALE"
@@ -173,7 +196,7 @@ down)
     ;;
 logs)
     find_compose
-    lb=$(compose ps -q lb)
+    look
     [ -n "$lb" ] || die "nothing is up: make up"
     exec docker logs --follow --tail=20 "$lb"
     ;;

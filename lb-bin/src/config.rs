@@ -256,7 +256,7 @@ fn services(typed: &[String], from: &Origins<'_>, file: &File) -> Result<Vec<Ser
             // Given twice, it is one service with all of them.
             Some(service) => service.endpoints.extend(endpoints),
             None => {
-                services.push(Service { source: key.clone(), host, endpoints, algorithm: None })
+                services.push(Service { source: key.clone(), host, endpoints, algorithm: None });
             }
         }
     }

@@ -1,7 +1,8 @@
 #[cfg(loom)]
-use loom::sync::{Arc, atomic::Ordering};
+use loom::sync::atomic::Ordering;
+use std::sync::Arc;
 #[cfg(not(loom))]
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use super::Load;
 
