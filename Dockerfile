@@ -18,7 +18,6 @@ RUN triple=$(rustc -vV | sed -n 's/^host: //p') \
 FROM scratch AS app
 LABEL org.opencontainers.image.title="app" \
       org.opencontainers.image.description="A hello server that can misbehave: the backend behind the load balancer" \
-      org.opencontainers.image.source="https://github.com/lb-rs/lb" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /app-bin /app-bin
 # Only the port that greets: a balancer takes the sole exposed port for the one
@@ -26,7 +25,7 @@ COPY --from=build /app-bin /app-bin
 EXPOSE 8484
 USER 65532:65532
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["/app-bin", "check"]
+HEALTHCHECK --interval=2s --timeout=3s --start-period=5s --retries=3 CMD ["/app-bin", "check"]
 ENTRYPOINT ["/app-bin"]
 
 # The balancer. Without a USER, so root: whoever swaps nginx-proxy for this image
@@ -35,7 +34,6 @@ ENTRYPOINT ["/app-bin"]
 FROM scratch AS lb
 LABEL org.opencontainers.image.title="lb" \
       org.opencontainers.image.description="A load balancer for containers: finds them over the Docker socket, routes to them, drops nothing" \
-      org.opencontainers.image.source="https://github.com/lb-rs/lb" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /lb-bin /lb-bin
 EXPOSE 80

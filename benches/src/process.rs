@@ -15,16 +15,27 @@ pub struct Process {
 }
 
 impl Process {
+    /// Starts a program.
+    ///
+    /// # Errors
+    ///
+    /// There is no such program.
+    pub fn start(program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::spawn(Command::new(program).args(arguments), program)
+    }
+
     /// Starts a program on one core.
     ///
     /// # Errors
     ///
-    /// There is no such program, or no `taskset`.
-    pub fn start(core: usize, program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
-        let child = Command::new("taskset")
-            .args(["-c", &core.to_string()])
-            .arg(program)
-            .args(arguments)
+    /// There is no `taskset`.
+    pub fn pinned(core: usize, program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut taskset = Command::new("taskset");
+        Self::spawn(taskset.args(["-c", &core.to_string()]).arg(program).args(arguments), program)
+    }
+
+    fn spawn(command: &mut Command, program: &Path) -> anyhow::Result<Self> {
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

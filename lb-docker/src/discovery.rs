@@ -44,7 +44,7 @@ const INSPECTS: usize = 32;
 
 /// The pause before a new connection is made, and its growth.
 const BACKOFF: Duration = Duration::from_millis(25);
-const BACKOFF_LIMIT: Duration = Duration::from_secs(1);
+const BACKOFF_LIMIT: Duration = Duration::from_millis(200);
 
 /// The containers of a Docker engine, as a stream of changes.
 ///

@@ -133,7 +133,7 @@ fn lb(program: &Path, folder: &Path, upstream: SocketAddr) -> anyhow::Result<Con
     let (listen, admin) = (address.to_string(), free()?.to_string());
     let upstream = format!("bench.local={upstream}");
     let log = folder.join("access.log");
-    let process = Process::start(
+    let process = Process::pinned(
         0,
         program,
         &[
@@ -183,7 +183,7 @@ fn nginx(folder: &Path, upstream: SocketAddr) -> anyhow::Result<Contender> {
              }}"
         ),
     )?;
-    let process = Process::start(
+    let process = Process::pinned(
         0,
         Path::new("nginx"),
         &["-c", &file.to_string_lossy(), "-p", &prefix.to_string()],
@@ -205,7 +205,8 @@ fn haproxy(folder: &Path, upstream: SocketAddr) -> anyhow::Result<Contender> {
              backend app\n  server one {upstream}\n"
         ),
     )?;
-    let process = Process::start(0, Path::new("haproxy"), &["-db", "-f", &file.to_string_lossy()])?;
+    let process =
+        Process::pinned(0, Path::new("haproxy"), &["-db", "-f", &file.to_string_lossy()])?;
     Ok(Contender { name: "HAProxy", address, process })
 }
 

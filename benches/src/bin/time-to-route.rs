@@ -1,9 +1,9 @@
 //! How long it takes from "this container listens" to its first request.
 //!
 //! Starts containers one after another while requests for their host come all
-//! the time, one each millisecond, and asks each container how long it listened
-//! before the first one reached it. The container's own clock measures; nobody's
-//! log is trusted.
+//! the time, on a few connections with a millisecond between an answer and the
+//! next request, and asks each container how long it listened before the first
+//! one reached it. The container's own clock measures; nobody's log is trusted.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -18,6 +18,7 @@ use clap::Parser;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
     time,
 };
 
@@ -38,7 +39,8 @@ struct Arguments {
     start_delay: u64,
 }
 
-#[tokio::main(flavor = "current_thread")]
+// Commands block their thread; the requests go on beside them.
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let scope = Scope(format!("lb-time-to-route-{}", std::process::id()));
@@ -46,11 +48,13 @@ async fn main() -> anyhow::Result<()> {
     let address = free()?;
     let listen = address.to_string();
     let process = Process::start(
-        0,
         &arguments.lb_bin,
         &["--listen", &listen, "--admin=off", "--access-log=off", "--trust-downstream-proxy=false"],
     )?;
-    let load = tokio::spawn(ask(address, host.clone()));
+    let mut load = JoinSet::new();
+    for _ in 0..4 {
+        load.spawn(ask(address, host.clone()));
+    }
 
     let mut times = Vec::new();
     for n in 1..=arguments.starts {
@@ -82,7 +86,7 @@ async fn main() -> anyhow::Result<()> {
         times.push(first_request(control).await?);
         docker(&["rm", "-f", &name])?;
     }
-    load.abort();
+    load.shutdown().await;
     drop(process);
     let max = stats::quantile(&times, 1.0);
     println!(
@@ -93,18 +97,32 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A request for the host each millisecond, answered or not.
+/// Requests for the host, one after another.
 async fn ask(address: SocketAddr, host: String) {
-    let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    let mut tick = time::interval(Duration::from_millis(1));
+    let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let mut stream = None;
     loop {
-        tick.tick().await;
-        let request = request.clone();
-        tokio::spawn(async move {
-            let mut stream = TcpStream::connect(address).await?;
-            stream.write_all(request.as_bytes()).await?;
-            stream.read_to_end(&mut Vec::new()).await
-        });
+        stream = exchange(stream, address, &request).await.ok();
+        time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// One request and whatever is answered, on a connection that is given back.
+async fn exchange(
+    stream: Option<TcpStream>,
+    address: SocketAddr,
+    request: &str,
+) -> std::io::Result<TcpStream> {
+    let mut stream = match stream {
+        Some(stream) => stream,
+        None => TcpStream::connect(address).await?,
+    };
+    stream.write_all(request.as_bytes()).await?;
+    // Every answer that comes here fits into one packet.
+    let mut answer = [0; 4096];
+    match stream.read(&mut answer).await? {
+        0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(stream),
     }
 }
 

@@ -189,6 +189,7 @@ impl Driver {
             let readiness = Readiness::new(started);
             let mut attempts = 1;
             while let Err(error) = accepts(upstream.address, limit).await {
+                tracing::trace!(endpoint = %upstream.name, %error, "is not there yet");
                 upstream.set_trouble(Some(explain(&upstream, &error)));
                 time::sleep(readiness.pause(Instant::now())).await;
                 attempts += 1;

@@ -132,10 +132,8 @@ fn round_robin_is_within_one_of_even(scope: &Scope) {
     for name in ["a", "b", "c"] {
         scope.app(name).hosts(&["even"]).start();
     }
-    // One worker: each has a rotation of its own.
-    let lb = Lb::with(|lb| {
-        lb.env("LB_WORKERS", "1");
-    });
+    // However many workers there are, they take turns from one rotation.
+    let lb = Lb::start();
     lb.ready(&host, 3);
     let mut by = BTreeMap::<_, u32>::new();
     for _ in 0..1_000 {

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Every test (make test). Goes on after a failure, to tell all of them.
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname "$0")/common.sh"
+trap 'exit 130' INT
+
+failed=0
+try() { "$@" || failed=1; }
+
+if engine_answers; then
+    deploy/images.sh # LB_IMAGE and APP_IMAGE tell the tests their names
+elif [ -n "${CI:-}" ]; then
+    die "CI without a Docker engine tests too little."
+else
+    say "No Docker engine: the tests with containers are left out."
+    unset LB_IMAGE APP_IMAGE
+fi
+
+try cargo test --workspace --all-features --locked --no-fail-fast
+
+# Every interleaving of the load's atomics. Another cfg is another build of
+# everything, hence the folder; unoptimized linking, as it is small and run once.
+try env RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" \
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    cargo test -p lb-core --lib load:: --release --locked --target-dir "$(target_dir)/loom"
+
+if [ -n "${LB_IMAGE:-}" ]; then
+    try deploy/smoke.sh
+fi
+
+exit "$failed"
