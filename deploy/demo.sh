@@ -188,12 +188,6 @@ scale)
 down)
     find_compose
     compose down
-    # What earlier builds of these images left behind, but no build under way.
-    for title in lb app; do
-        docker image prune --force --filter until=1h \
-            --filter "label=org.opencontainers.image.title=$title" \
-            --filter "label=org.opencontainers.image.source=https://github.com/lb-rs/lb" >/dev/null
-    done
     ;;
 logs)
     find_compose
