@@ -102,6 +102,7 @@ wait_for_replicas() {
     [ -n "$lb" ] || fail "the balancer doesn't run."
     port=$(published 80)
     missing=$apps
+    greetings=''
     # A container's host name is its short id, and the greeting says it.
     while [ -n "$missing" ]; do
         if [ "$SECONDS" -ge "$deadline" ]; then
@@ -110,7 +111,12 @@ wait_for_replicas() {
         before=$missing
         answer=$(ask 2>/dev/null) || true
         for app in $before; do
-            case $answer in *"$app"*) missing=${missing/$app /} ;; esac
+            case $answer in
+            *"$app"*)
+                missing=${missing/$app /}
+                greetings="$greetings  ${answer##*$'\n'}"$'\n'
+                ;;
+            esac
         done
         [ "$missing" != "$before" ] || sleep 0.05
     done
@@ -133,13 +139,11 @@ fail() {
 }
 
 report() {
-    local wanted=$1 url=http://$host
+    local url=http://$host
     [ "$host" != 127.0.0.1 ] || url=http://localhost
     [ "$port" = 80 ] || url=$url:$port
-    say "" "Up at $url, each of the $wanted apps has answered:"
-    for _ in 1 2 3; do
-        [ "$wanted" = 0 ] || say "  $(ask | tail -n 1)"
-    done
+    say "" "Up at $url, where each of the $1 apps has answered:"
+    printf '%s' "$greetings"
     cat <<TEXT
 
 Admin   http://localhost:$(published 9180)   /endpoints /metrics /readyz /healthz
