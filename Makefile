@@ -3,7 +3,7 @@
 # Ctrl-C leaves nothing half-written that a later run would take for whole.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help up scale down logs demo images test bench fmt lint doc
+.PHONY: help up scale down logs demo images test bench compare routing fmt lint doc
 
 CARGO ?= cargo
 
@@ -34,6 +34,13 @@ test: ## Runs every test, those with containers too
 
 bench: ## Runs the micro-benchmarks
 	$(CARGO) bench --locked -p benches
+
+compare: ## Processor time per request beside nginx and HAProxy (installs them)
+	@deploy/compare.sh
+
+routing: images ## Time from "listens" to the first request, over 20 containers
+	$(CARGO) build --release --locked -p lb-bin -p benches
+	$(CARGO) run --release --locked -p benches --bin time-to-route
 
 fmt: ## Formats the code
 	$(CARGO) fmt

@@ -60,6 +60,12 @@ pub(crate) struct HostAndPort {
     pub(crate) port: u16,
 }
 
+impl fmt::Display for HostAndPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
 /// A value that can't be used: where it was given, what it is, and what would be
 /// right.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,23 +125,35 @@ impl Config {
         let log = setting("log", &options.log, &file.log);
         let log = log.map_or(Ok("info".into()), |given| given.parse(log_filter))?;
         let access_log = setting("access_log", &options.access_log, &file.access_log)
-            .or_else(|| {
-                let mut disabled = env("DISABLE_ACCESS_LOGS")?;
-                disabled.value = if truth(&disabled.value).ok()? { "off" } else { "-" }.into();
-                Some(disabled)
-            })
-            .map_or(Ok(Some(Destination::Stdout)), |given| given.parse(destination))?;
+            .map(|given| given.parse(destination))
+            .or_else(|| env("DISABLE_ACCESS_LOGS").map(|given| given.parse(stdout_unless)))
+            .unwrap_or(Ok(Some(Destination::Stdout)))?;
         let default_host = setting("default_host", &options.default_host, &file.default_host)
             .map(|given| given.parse(|text| host(text).map(|host| host.to_string())))
             .transpose()?;
 
         let services = services(&options.upstream, &from, &file)?;
-        let catch_all = services.iter().any(|service| service.host.to_string() == CATCH_ALL);
+        let catch_all = services.iter().find(|service| service.host.to_string() == CATCH_ALL);
+        if let (Some(service), Some(host)) = (catch_all, &default_host) {
+            return Err(Invalid {
+                key: service.source.clone(),
+                value: service
+                    .endpoints
+                    .iter()
+                    .map(HostAndPort::to_string)
+                    .collect::<Vec<_>>()
+                    .join(","),
+                remedy: format!(
+                    "without HOST= these would answer for hosts nobody names, but the default \
+                     host is {host}; write {host}=ADDR, or leave the default host out"
+                ),
+            });
+        }
         Ok(Self {
             listen,
             admin,
             docker: docker.then(|| docker_options(&env)).transpose()?,
-            default_host: default_host.or_else(|| catch_all.then(|| CATCH_ALL.into())),
+            default_host: default_host.or_else(|| catch_all.map(|_| CATCH_ALL.into())),
             services,
             algorithm: setting("algorithm", &options.algorithm, &file.algorithm)
                 .map_or(Ok(Algorithm::default()), |given| given.parse(from_str))?,
@@ -345,6 +363,11 @@ fn destination(text: &str) -> Result<Option<Destination>, String> {
             path => Destination::File(PathBuf::from(path)),
         })
     })
+}
+
+/// What `DISABLE_ACCESS_LOGS` means.
+fn stdout_unless(disabled: &str) -> Result<Option<Destination>, String> {
+    truth(disabled).map(|disabled| (!disabled).then_some(Destination::Stdout))
 }
 
 fn on_or_off(text: &str) -> Result<bool, String> {

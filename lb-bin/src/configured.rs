@@ -1,29 +1,44 @@
 //! Servers that are always there, as a source like any other.
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use anyhow::Context;
 use lb_core::{
-    Endpoint, EndpointId,
+    Endpoint,
     discovery::Fixed,
     registry::{Binding, Registration},
 };
 
 use crate::config::{HostAndPort, Service};
 
-/// Looks up the names, once, and registers every address found.
+/// Looks up the names, once, and registers every address found: one server, with
+/// all the hosts it was given for.
 pub(crate) async fn discovery(services: &[Service]) -> anyhow::Result<Fixed<Registration>> {
-    let mut all = Vec::new();
+    let mut servers: BTreeMap<String, Vec<Binding>> = BTreeMap::new();
     for service in services {
         for endpoint in &service.endpoints {
             for address in look_up(endpoint).await.with_context(|| {
                 format!("{} of {} in {}", endpoint.host, service.host, service.source)
             })? {
-                all.push(registration(service, endpoint, address));
+                servers.entry(name(endpoint, address)).or_default().push(Binding {
+                    host: service.host.clone(),
+                    address: Some(address),
+                    algorithm: service.algorithm,
+                });
             }
         }
     }
-    Ok(all.into_iter().collect())
+    let server = |(name, bindings): (String, _)| (name.clone().into(), always(name, bindings));
+    Ok(servers.into_iter().map(server).collect())
+}
+
+/// The address, behind the name that it was looked up by.
+fn name(HostAndPort { host, port }: &HostAndPort, address: SocketAddr) -> String {
+    if host.parse() == Ok(address.ip()) {
+        address.to_string()
+    } else {
+        format!("{host}:{port}@{}", address.ip())
+    }
 }
 
 async fn look_up(endpoint: &HostAndPort) -> anyhow::Result<Vec<SocketAddr>> {
@@ -35,32 +50,13 @@ async fn look_up(endpoint: &HostAndPort) -> anyhow::Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
-fn registration(
-    service: &Service,
-    HostAndPort { host, port }: &HostAndPort,
-    address: SocketAddr,
-) -> (EndpointId, Endpoint<Registration>) {
-    let id = format!("{}={host}:{port}@{address}", service.host);
-    let name = if host.parse() == Ok(address.ip()) {
-        address.to_string()
-    } else {
-        format!("{host}:{port}@{}", address.ip())
-    };
-    let binding = Binding {
-        host: service.host.clone(),
-        address: Some(address),
-        algorithm: service.algorithm,
-    };
-    (id.into(), always(name, binding))
-}
-
 /// A server that is always there.
-pub(crate) fn always(name: impl Into<Arc<str>>, binding: Binding) -> Endpoint<Registration> {
+pub(crate) fn always(name: impl Into<Arc<str>>, bindings: Vec<Binding>) -> Endpoint<Registration> {
     Endpoint::new(Registration {
         name: name.into(),
         // Older than any container: what the operator wrote is right.
         created: SystemTime::UNIX_EPOCH,
-        bindings: vec![binding],
+        bindings,
         problems: Vec::new(),
     })
 }
@@ -89,6 +85,16 @@ mod tests {
         let names: Vec<_> = all.iter().map(|(_, endpoint)| &*endpoint.target.name).collect();
         assert!(names.contains(&"127.0.0.1:80"), "{names:?}");
         assert!(names.contains(&"localhost:81@127.0.0.1"), "{names:?}");
+    }
+
+    #[tokio::test]
+    async fn a_server_of_two_hosts_is_one_endpoint() {
+        let mut other = service("127.0.0.1", 80);
+        other.host = "other.local".parse().unwrap();
+        let mut discovery = discovery(&[service("127.0.0.1", 80), other]).await.unwrap();
+        let Some(Change::Reset(all)) = discovery.next().await else { panic!("no set") };
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].1.target.bindings.len(), 2);
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ pub(crate) fn run(mut config: Config, demo: &Demo) -> anyhow::Result<()> {
             let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), App::new(name.clone()))?;
             apps.push((
                 name.clone().into(),
-                configured::always(name, binding(server.local_addr())),
+                configured::always(name, vec![binding(server.local_addr())]),
             ));
             tokio::spawn(server.run());
         }

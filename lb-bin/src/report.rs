@@ -20,6 +20,7 @@ pub(crate) struct Endpoints {
 struct Service {
     name: String,
     algorithm: &'static str,
+    waiting: usize,
     endpoints: Vec<Endpoint>,
 }
 
@@ -112,6 +113,7 @@ impl From<ServiceReport> for Service {
         Self {
             name: service.name.to_string(),
             algorithm: service.algorithm.name(),
+            waiting: service.waiting,
             endpoints: service.endpoints.into_iter().map(endpoint).collect(),
         }
     }

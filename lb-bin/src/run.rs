@@ -16,6 +16,7 @@ use lb_core::{
     server::Server,
 };
 use lb_docker::DockerDiscovery;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time,
@@ -50,6 +51,9 @@ pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("can't start a runtime")
 }
 
+/// How long clients wait in the sockets' queues until it is known who is there.
+const SETTLE: Duration = Duration::from_secs(2);
+
 /// Serves until a signal says stop. The `demo` is a source beside the configured
 /// ones.
 pub(crate) async fn balance(
@@ -58,6 +62,7 @@ pub(crate) async fn balance(
 ) -> anyhow::Result<()> {
     // Before anything is bound: a signal that comes early is not lost.
     let mut signals = Signals::new()?;
+    raise_descriptor_limit();
     let (recorder, series) = Series::new().context("can't set up metrics")?;
     ::metrics::set_global_recorder(recorder).context("can't install metrics")?;
     metrics::describe();
@@ -101,13 +106,15 @@ pub(crate) async fn balance(
         Some((discovery, status)) => (driver.source("docker", discovery), Some(status)),
         None => (driver, None),
     };
-    let driver = tokio::spawn(Driver::run(driver));
-
     let server = Server::bind(config.listen)
         .context("choose another address with --listen")?
         .workers(workers);
     let addresses = server.local_addresses()?;
     let plane = proxy.plane();
+    let mut driver = tokio::spawn(Driver::run(driver));
+    // Who connects already waits in the sockets' queues; to be told that nobody
+    // answers for his host would be wrong.
+    let _ = time::timeout(SETTLE, plane.settled()).await;
     let running = server.start(move |worker| {
         let proxy = proxy.worker(worker);
         move |accepted| proxy.client(accepted.peer, Some(accepted.local), accepted.guard)
@@ -124,7 +131,10 @@ pub(crate) async fn balance(
         tracing::info!("listening on http://{address}/");
     }
 
-    signals.stop(access_log.as_ref()).await;
+    tokio::select! {
+        () = signals.stop(access_log.as_ref()) => {}
+        _ = &mut driver => anyhow::bail!("what follows the containers has failed: this is a bug"),
+    }
     admin.stopping.store(true, Ordering::Relaxed);
     tracing::info!("stopping: requests in flight may take {:?}", config.drain_timeout);
     let cut = tokio::select! {
@@ -143,6 +153,16 @@ pub(crate) async fn balance(
         cut => tracing::warn!("stopped; {cut} connections were still busy and are cut off"),
     }
     Ok(())
+}
+
+/// Every connection is a descriptor, and the usual soft limit of 1,024 is for
+/// programs that can't deal with more.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the number of connections is limited to {:?}", limit.current);
+    }
 }
 
 async fn upkeep(series: Series) {

@@ -3,8 +3,9 @@
 //!
 //! The exporter forgets what has been idle for a while, which is the wrong
 //! question: a container may be idle for hours, and one that is gone should go
-//! at once. So every series is touched before each scrape for as long as
-//! somebody could still write to it, and the idle ones are those nobody can.
+//! at once. So every counter and gauge is touched before each scrape for as long
+//! as somebody could still write to it, and the idle ones are those nobody can.
+//! Who records must keep its handle, then, as everything here does.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -19,9 +20,6 @@ use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 use metrics_util::MetricKindMask;
-
-/// Series that carry this label live as long as their handles.
-const LABEL: &str = "endpoint";
 
 /// Seconds, for whole requests.
 const REQUEST_BUCKETS: &[f64] =
@@ -40,10 +38,22 @@ pub(crate) struct Series {
 
 #[derive(Default)]
 struct Live {
-    counters: Mutex<Vec<Weak<TrackedCounter>>>,
-    gauges: Mutex<Vec<Weak<TrackedGauge>>>,
-    /// Series that stay for good.
-    lasting: Mutex<(Vec<Counter>, Vec<Gauge>)>,
+    handles: Mutex<Handles>,
+}
+
+#[derive(Default)]
+struct Handles {
+    counters: Vec<Weak<TrackedCounter>>,
+    gauges: Vec<Weak<TrackedGauge>>,
+}
+
+impl Handles {
+    fn touch(&mut self) {
+        self.counters
+            .retain(|series| series.upgrade().map(|series| series.0.increment(0)).is_some());
+        self.gauges
+            .retain(|series| series.upgrade().map(|series| series.0.increment(0.0)).is_some());
+    }
 }
 
 impl Series {
@@ -70,7 +80,10 @@ impl Series {
 
     /// The text that Prometheus reads.
     pub(crate) fn render(&self) -> String {
-        self.touch();
+        // Held throughout: what another scrape touches, or what is registered
+        // again, between our touch and our look would pass for idle.
+        let mut handles = lock(&self.live.handles);
+        handles.touch();
         self.handle.render()
     }
 
@@ -78,16 +91,6 @@ impl Series {
     /// scrapes.
     pub(crate) fn upkeep(&self) {
         self.handle.run_upkeep();
-    }
-
-    fn touch(&self) {
-        lock(&self.live.counters)
-            .retain(|series| series.upgrade().map(|series| series.0.increment(0)).is_some());
-        lock(&self.live.gauges)
-            .retain(|series| series.upgrade().map(|series| series.0.increment(0.0)).is_some());
-        let (counters, gauges) = &*lock(&self.live.lasting);
-        counters.iter().for_each(|counter| counter.increment(0));
-        gauges.iter().for_each(|gauge| gauge.increment(0.0));
     }
 }
 
@@ -114,34 +117,22 @@ impl Recorder for Tracking {
     }
 
     fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
-        let inner = self.inner.register_counter(key, metadata);
-        if lasting(key) {
-            lock(&self.live.lasting).0.push(inner.clone());
-            return inner;
-        }
-        let tracked = Arc::new(TrackedCounter(inner));
-        lock(&self.live.counters).push(Arc::downgrade(&tracked));
+        let mut handles = lock(&self.live.handles);
+        let tracked = Arc::new(TrackedCounter(self.inner.register_counter(key, metadata)));
+        handles.counters.push(Arc::downgrade(&tracked));
         Counter::from_arc(tracked)
     }
 
     fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
-        let inner = self.inner.register_gauge(key, metadata);
-        if lasting(key) {
-            lock(&self.live.lasting).1.push(inner.clone());
-            return inner;
-        }
-        let tracked = Arc::new(TrackedGauge(inner));
-        lock(&self.live.gauges).push(Arc::downgrade(&tracked));
+        let mut handles = lock(&self.live.handles);
+        let tracked = Arc::new(TrackedGauge(self.inner.register_gauge(key, metadata)));
+        handles.gauges.push(Arc::downgrade(&tracked));
         Gauge::from_arc(tracked)
     }
 
     fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
         self.inner.register_histogram(key, metadata)
     }
-}
-
-fn lasting(key: &Key) -> bool {
-    !key.labels().any(|label| label.key() == LABEL && !label.value().is_empty())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -189,7 +180,6 @@ mod tests {
     fn a_series_lives_as_long_as_its_handle() {
         let (recorder, series) = Series::new().unwrap();
         let (a, b, idle) = with_local_recorder(&recorder, || {
-            counter!("plain_total").increment(1);
             let counter = |name: &'static str| counter!("requests_total", "endpoint" => name);
             (counter("a"), counter("b"), gauge!("idle", "endpoint" => "a"))
         });
@@ -204,8 +194,21 @@ mod tests {
             std::thread::sleep(Duration::from_millis(2));
             let text = series.render();
             assert!(text.contains("requests_total{endpoint=\"b\"} 2"), "{text}");
-            assert!(text.contains("plain_total 1"), "{text}");
         }
+    }
+
+    #[test]
+    fn scrapes_at_the_same_time_lose_nothing() {
+        let (recorder, series) = Series::new().unwrap();
+        let handles: Vec<_> = with_local_recorder(&recorder, || {
+            (0..2000).map(|n| counter!("n_total", "endpoint" => n.to_string())).collect()
+        });
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..10).for_each(|_| drop(series.render())));
+            }
+        });
+        assert_eq!(series.render().matches("n_total{").count(), handles.len());
     }
 
     #[test]

@@ -16,6 +16,8 @@ use metrics::{
     gauge, histogram,
 };
 
+use crate::http::Refusal;
+
 /// What a metric is, for descriptions and documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -226,7 +228,7 @@ impl Upstream {
 pub(crate) struct Global {
     pub(crate) unrouted: Classes,
     pub(crate) quarantined: Gauge,
-    pub(crate) log_dropped: Counter,
+    local: [Counter; Refusal::ALL.len()],
 }
 
 impl Global {
@@ -235,12 +237,17 @@ impl Global {
         Self {
             unrouted: Classes::new(&none, &none),
             quarantined: gauge!(QUARANTINED),
-            log_dropped: counter!(LOG_DROPPED),
+            local: Refusal::ALL.map(|refusal| counter!(REPLIES, "reason" => refusal.reason())),
         }
+    }
+
+    /// The balancer itself has answered, for this reason.
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        self.local[refusal as usize].increment(1);
     }
 }
 
-/// Requests the balancer answered itself for this reason.
-pub(crate) fn local_replies(reason: &'static str) -> Counter {
-    counter!(REPLIES, "reason" => reason)
+/// Lines of the access log that were lost.
+pub(crate) fn log_dropped() -> Counter {
+    counter!(LOG_DROPPED)
 }

@@ -105,9 +105,10 @@ async fn one_that_is_gone_before_anybody_says_so_costs_nobody_an_answer() {
 #[tokio::test]
 async fn a_stale_connection_is_nobodys_fault() {
     // Closes every connection after one answer without announcing it.
-    let backend =
-        Backend::raw(|n| (n == 0).then(|| "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".into()))
-            .await;
+    let backend = Backend::raw(|n, _| {
+        (n == 0).then(|| "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".into())
+    })
+    .await;
     let lb = Lb::start(Options::default()).await;
     lb.upsert("1", "app.local", backend.address);
     lb.ready("app.local", 1).await;
@@ -121,7 +122,7 @@ async fn a_stale_connection_is_nobodys_fault() {
 #[tokio::test]
 async fn what_may_have_been_done_is_not_done_again() {
     // Reads the request and breaks off without an answer.
-    let backend = Backend::raw(|_| None).await;
+    let backend = Backend::raw(|_, _| None).await;
     let lb = Lb::start(Options::default()).await;
     lb.upsert("1", "app.local", backend.address);
     lb.ready("app.local", 1).await;
@@ -134,9 +135,50 @@ async fn what_may_have_been_done_is_not_done_again() {
 }
 
 #[tokio::test]
+async fn a_request_that_kills_servers_does_not_go_round_them_all() {
+    let mut backends = Vec::new();
+    let lb = Lb::start(Options::default()).await;
+    for id in ["1", "2", "3", "4", "5", "6"] {
+        let backend = Backend::raw(|_, head| {
+            (!head.contains("/poison"))
+                .then(|| "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".into())
+        })
+        .await;
+        lb.upsert(id, "app.local", backend.address);
+        backends.push(backend);
+    }
+    lb.ready("app.local", 6).await;
+    let mut client = lb.client().await;
+    for _ in 0..12 {
+        assert_eq!(client.get("app.local", "/").await.status, 200);
+    }
+    assert_eq!(client.get("app.local", "/poison").await.status, 502);
+    let sent: usize = backends.iter().map(Backend::requests).sum();
+    assert_eq!(sent - 12, 3, "connections that are in the pool make no difference");
+}
+
+#[tokio::test]
+async fn who_has_asked_before_the_end_is_answered() {
+    let backend = Backend::hello("last").await;
+    let lb = Lb::start(Options::default()).await;
+    lb.upsert("1", "app.local", backend.address);
+    lb.ready("app.local", 1).await;
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        let mut client = lb.client().await;
+        client.post("GET / HTTP/1.1\r\nHost: app.local\r\n\r\n").await;
+        clients.push(client);
+    }
+    assert_eq!(lb.shutdown(Duration::from_secs(10)).await, 0);
+    for mut client in clients {
+        assert_eq!(client.receive().await.unwrap().body, "last");
+    }
+}
+
+#[tokio::test]
 async fn a_broken_answer_is_never_a_complete_one() {
     let backend =
-        Backend::raw(|_| Some("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this".into()))
+        Backend::raw(|_, _| Some("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this".into()))
             .await;
     let lb = Lb::start(Options::default()).await;
     lb.upsert("1", "app.local", backend.address);

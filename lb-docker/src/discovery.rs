@@ -87,6 +87,17 @@ impl Stream for DockerDiscovery {
     }
 }
 
+/// However it ends, nobody is to think that the containers are still followed.
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.metrics.connected.set(0.0);
+        self.status.update(|report| {
+            report.connected = false;
+            report.last_error.get_or_insert_with(|| "discovery has ended".into());
+        });
+    }
+}
+
 /// What lasts from one connection to the next.
 struct Task {
     options: Options,
@@ -104,7 +115,6 @@ impl Task {
             () = self.discover() => {}
             () = reader.closed() => debug!("nobody reads the containers any more"),
         }
-        self.metrics.connected.set(0.0);
     }
 
     async fn discover(&mut self) {

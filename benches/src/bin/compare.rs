@@ -53,6 +53,12 @@ struct Contender {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    let status = fs::read_to_string("/proc/self/status")?;
+    let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    ensure!(
+        cores.is_some_and(|cores| !cores.trim().starts_with('0')),
+        "core 0 is for the proxies: run this as `make compare`, or with `taskset -c 1`"
+    );
     let folder = tempfile::tempdir()?;
     let backend = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), App::new("bench"))?;
     let upstream = backend.local_addr();

@@ -115,6 +115,10 @@ fn a_bad_value_is_named_with_its_key_and_what_would_be_right() {
     }
     let error = read(&[], &[("HTTP_PORT", "eighty")]).unwrap_err();
     assert!(error.starts_with(r#"HTTP_PORT is "eighty": write PORT"#), "{error}");
+    let error = read(&[], &[("DISABLE_ACCESS_LOGS", "maybe")]).unwrap_err();
+    assert!(error.starts_with(r#"DISABLE_ACCESS_LOGS is "maybe": write true"#), "{error}");
+    let error = read(&["--upstream=10.0.0.1:80", "--default-host=app"], &[]).unwrap_err();
+    assert!(error.starts_with(r#"--upstream is "10.0.0.1:80": without HOST="#), "{error}");
     let error = read(&[], &[("DOCKER_HOST", "ftp://x")]).unwrap_err();
     assert!(error.starts_with(r#"DOCKER_HOST is "ftp://x""#), "{error}");
 }

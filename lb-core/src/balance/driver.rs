@@ -73,13 +73,22 @@ where
             let Some(change) = first else { return Poll::Ready(()) };
             apply(this.known, change, this.connect);
             // What is already there belongs into the same snapshot.
+            let mut ended = false;
             for _ in 1..BATCH {
                 match this.discovery.as_mut().poll_next(cx) {
                     Poll::Ready(Some(change)) => apply(this.known, change, this.connect),
-                    Poll::Ready(None) | Poll::Pending => break,
+                    Poll::Pending => break,
+                    Poll::Ready(None) => {
+                        // Not every stream bears being asked again.
+                        ended = true;
+                        break;
+                    }
                 }
             }
             this.shared.publish(snapshot(this.known, this.factory.as_ref()));
+            if ended {
+                return Poll::Ready(());
+            }
         }
     }
 }

@@ -82,7 +82,7 @@ impl AccessLog {
             destination,
             pending: AtomicBool::new(false),
             writer: Mutex::new(None),
-            dropped: crate::metrics::Global::new().log_dropped,
+            dropped: crate::metrics::log_dropped(),
         });
         let weak = Arc::downgrade(&log);
         let writer =
@@ -247,7 +247,8 @@ impl Entry {
             Some(authority) => Some(authority.as_str().as_bytes()),
             None => self.host.as_ref().map(HeaderValue::as_bytes),
         };
-        escape(out, host.unwrap_or(b"-"));
+        let host = host.filter(|host| !host.is_empty()).unwrap_or(b"-");
+        escape(out, host, true);
         out.push(b' ');
         match self.client.address {
             Some(address) => print(out, format_args!("{}", address.ip().to_canonical())),
@@ -255,13 +256,13 @@ impl Entry {
         }
         print(out, format_args!(" - - [{stamp}] \"{} ", self.method));
         let target = self.uri.path_and_query().map_or("/", |target| target.as_str());
-        escape(out, target.as_bytes());
+        escape(out, target.as_bytes(), false);
         print(out, format_args!(" {:?}\" {} {sent} \"", self.version, status.as_u16()));
-        escape(out, self.referer.as_ref().map_or(b"-", HeaderValue::as_bytes));
+        escape(out, self.referer.as_ref().map_or(b"-", HeaderValue::as_bytes), false);
         out.extend_from_slice(b"\" \"");
-        escape(out, self.agent.as_ref().map_or(b"-", HeaderValue::as_bytes));
+        escape(out, self.agent.as_ref().map_or(b"-", HeaderValue::as_bytes), false);
         out.extend_from_slice(b"\" \"");
-        escape(out, endpoint.unwrap_or("-").as_bytes());
+        escape(out, endpoint.unwrap_or("-").as_bytes(), false);
         out.extend_from_slice(b"\"\n");
     }
 }
@@ -271,10 +272,12 @@ fn print(out: &mut Vec<u8>, what: fmt::Arguments<'_>) {
     let _ = out.write_fmt(what);
 }
 
-/// As nginx does: a client can't end a field, let alone a line.
-fn escape(out: &mut Vec<u8>, text: &[u8]) {
+/// As nginx does: a client can't end a field, let alone a line. A `bare` field
+/// has no quotes around it and ends with a space.
+fn escape(out: &mut Vec<u8>, text: &[u8], bare: bool) {
     for &byte in text {
         match byte {
+            b' ' if bare => out.extend_from_slice(b"\\x20"),
             b'"' | b'\\' | 0..=0x1f | 0x7f..=0xff => print(out, format_args!("\\x{byte:02X}")),
             _ => out.push(byte),
         }
@@ -315,6 +318,14 @@ mod tests {
             line(&request, None),
             "- 10.1.2.3 - - [STAMP] \"GET / HTTP/1.1\" 200 45 \"-\" \"a\\x22b\\x5Cc\\x09\\xFF\" \"-\"\n"
         );
+    }
+
+    #[test]
+    fn a_host_is_one_field_whatever_it_says() {
+        let forged = Request::builder().header("host", "a 6.6.6.6 - - x").body(()).unwrap();
+        assert!(line(&forged, None).starts_with("a\\x206.6.6.6\\x20-\\x20-\\x20x 10.1.2.3 - - ["));
+        let empty = Request::builder().header("host", "").body(()).unwrap();
+        assert!(line(&empty, None).starts_with("- 10.1.2.3 - - ["));
     }
 
     #[test]

@@ -38,6 +38,8 @@ type Source = Pin<Box<dyn Discovery<Target = Registration, Item = Change<Registr
 pub struct Driver {
     shared: Arc<Shared>,
     sources: Vec<(Arc<str>, Source)>,
+    /// Sources that have not spoken yet.
+    silent: HashSet<Arc<str>>,
     registry: Registry,
     upstreams: HashMap<Key, Entry>,
     journal: Journal,
@@ -62,6 +64,9 @@ struct Probed {
     took: Duration,
 }
 
+/// What takes longer to accept connections than this may not be about to.
+const LONG: Duration = Duration::from_secs(10);
+
 /// How often connections nobody needs are looked for.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -75,6 +80,7 @@ impl Driver {
         Self {
             shared,
             sources: Vec::new(),
+            silent: HashSet::new(),
             registry: Registry::new(),
             upstreams: HashMap::new(),
             journal: Journal::default(),
@@ -92,12 +98,15 @@ impl Driver {
         name: &str,
         discovery: impl Discovery<Target = Registration> + 'static,
     ) -> Self {
-        self.sources.push((name.into(), Box::pin(discovery)));
+        let name: Arc<str> = name.into();
+        self.silent.insert(Arc::clone(&name));
+        self.sources.push((name, Box::pin(discovery)));
         self
     }
 
     /// Works until it is dropped. Spawn it on a tokio runtime.
     pub async fn run(mut self) {
+        self.settle();
         let mut sweep = time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -106,8 +115,10 @@ impl Driver {
                 changes = poll_fn(|cx| next(sources, cx)) => {
                     for (source, change) in changes {
                         self.registry.apply(&source, change);
+                        self.silent.remove(&source);
                     }
                     self.publish();
+                    self.settle();
                 }
                 Some(probed) = probed.recv() => self.accepts(&probed),
                 Some(key) = suspected.recv() => self.probe(&key),
@@ -116,6 +127,13 @@ impl Driver {
                     self.upstreams.values().for_each(|entry| entry.upstream.close_stale(now));
                 }
             }
+        }
+    }
+
+    /// Says so once every source has said who is there.
+    fn settle(&self) {
+        if self.silent.is_empty() {
+            self.shared.settled.send_replace(true);
         }
     }
 
@@ -187,10 +205,18 @@ impl Driver {
         let probe = async move {
             let started = Instant::now();
             let readiness = Readiness::new(started);
-            let mut attempts = 1;
+            let (mut attempts, mut warned) = (1, false);
             while let Err(error) = accepts(upstream.address, limit).await {
                 tracing::trace!(endpoint = %upstream.name, %error, "is not there yet");
                 upstream.set_trouble(Some(explain(&upstream, &error)));
+                if !warned && started.elapsed() > LONG {
+                    warned = true;
+                    tracing::warn!(
+                        endpoint = %upstream.name,
+                        "{}; does it listen there? The port is set by VIRTUAL_PORT or lb.port",
+                        explain(&upstream, &error)
+                    );
+                }
                 time::sleep(readiness.pause(Instant::now())).await;
                 attempts += 1;
             }
@@ -207,7 +233,10 @@ impl Driver {
         if !entry.wanted || !Arc::ptr_eq(&entry.upstream, upstream) {
             return;
         }
-        entry.probe = None;
+        // A later probe, if this one reported late, has nothing left to find.
+        if let Some(probe) = entry.probe.take() {
+            probe.abort();
+        }
         upstream.set_trouble(None);
         upstream.load.set_ready(true);
         for service in &self.shared.table.load().services {

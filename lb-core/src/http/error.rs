@@ -8,6 +8,8 @@ use bytes::Bytes;
 pub enum Refusal {
     /// The request names no host, several, or one that can't be read.
     BadHost,
+    /// The body of the request can't be read.
+    BadBody,
     /// The method is CONNECT: this is not a forward proxy.
     Connect,
     /// No service answers for the host.
@@ -16,6 +18,8 @@ pub enum Refusal {
     NoEndpoint,
     /// Too many requests were already waiting for the service.
     QueueFull,
+    /// The balancer has run out of something that a connection needs.
+    Exhausted,
     /// The endpoint broke off before it answered, and the request can't be
     /// repeated.
     Reset,
@@ -23,21 +27,25 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::BadHost,
+        Self::BadBody,
         Self::Connect,
         Self::NoRoute,
         Self::NoEndpoint,
         Self::QueueFull,
+        Self::Exhausted,
         Self::Reset,
     ];
 
     /// The status it is answered with.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::BadHost => StatusCode::BAD_REQUEST,
+            Self::BadHost | Self::BadBody => StatusCode::BAD_REQUEST,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoRoute | Self::NoEndpoint | Self::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoRoute | Self::NoEndpoint | Self::QueueFull | Self::Exhausted => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Reset => StatusCode::BAD_GATEWAY,
         }
     }
@@ -46,10 +54,12 @@ impl Refusal {
     pub fn reason(self) -> &'static str {
         match self {
             Self::BadHost => "bad_host",
+            Self::BadBody => "bad_body",
             Self::Connect => "connect_method",
             Self::NoRoute => "no_route",
             Self::NoEndpoint => "no_endpoint",
             Self::QueueFull => "queue_full",
+            Self::Exhausted => "exhausted",
             Self::Reset => "upstream_reset",
         }
     }
@@ -58,10 +68,12 @@ impl Refusal {
     fn text(self) -> &'static str {
         match self {
             Self::BadHost => "400 Bad Request: exactly one valid Host is needed\n",
+            Self::BadBody => "400 Bad Request: the body can't be read\n",
             Self::Connect => "405 Method Not Allowed: CONNECT is not served here\n",
             Self::NoRoute => "503 Service Unavailable: nothing here answers for this host\n",
             Self::NoEndpoint => "503 Service Unavailable: no server is ready, try again soon\n",
             Self::QueueFull => "503 Service Unavailable: too many requests, try again soon\n",
+            Self::Exhausted => "503 Service Unavailable: out of resources, try again soon\n",
             Self::Reset => "502 Bad Gateway: the server broke off before it answered\n",
         }
     }
@@ -72,7 +84,7 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         match self {
-            Self::NoEndpoint | Self::QueueFull => {
+            Self::NoEndpoint | Self::QueueFull | Self::Exhausted => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::Connect => {
@@ -81,7 +93,7 @@ impl Refusal {
                     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
                 );
             }
-            Self::BadHost | Self::NoRoute | Self::Reset => {}
+            Self::BadHost | Self::BadBody | Self::NoRoute | Self::Reset => {}
         }
         response
     }
@@ -90,6 +102,12 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_are_listed_in_their_order() {
+        let mut at = 0..;
+        assert!(Refusal::ALL.iter().all(|&refusal| Some(refusal as usize) == at.next()));
+    }
 
     #[test]
     fn the_text_repeats_the_status() {

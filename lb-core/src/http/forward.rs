@@ -1,6 +1,7 @@
 //! One request, sent until an endpoint has answered it.
 
 use std::{
+    io,
     sync::{Arc, atomic::Ordering},
     time::Instant,
 };
@@ -30,7 +31,9 @@ const CONNECTS: usize = 32;
 ///
 /// What has not gone out is sent again, elsewhere if the endpoint could not be
 /// reached. What has gone out is sent again only when its method says that
-/// twice is as good as once, and it has no body.
+/// twice is as good as once, and it has no body. A pooled connection may have
+/// been closed by the other side a moment ago; after one such surprise the
+/// request gets new connections only.
 pub(super) async fn forward(
     shared: &Arc<Shared>,
     worker: usize,
@@ -39,6 +42,7 @@ pub(super) async fn forward(
 ) -> Result<(Response<Incoming>, Carried), Refusal> {
     let mut tried: Vec<EndpointId> = Vec::new();
     let (mut resets, mut failed_connects) = (0, 0);
+    let mut pooled = true;
     loop {
         let (target, lease) = match pick(&service, &mut tried) {
             Some(picked) => picked,
@@ -49,13 +53,21 @@ pub(super) async fn forward(
         };
         let upstream = &target.upstream;
         let metrics = &service.shared.metrics;
-        let connected = upstream.connect(worker, shared.options.connect_timeout).await;
+        let limit = shared.options.connect_timeout;
+        let connected = match pooled.then(|| upstream.pooled(worker)).flatten() {
+            Some(connection) => Ok((connection, None)),
+            None => upstream.connect(limit).await,
+        };
         let mut connection = match connected {
             Ok((connection, took)) => {
                 if let Some(took) = took {
                     metrics.connect.record(took);
                 }
                 connection
+            }
+            Err(error) if !speaks_of_the_endpoint(&error) => {
+                tracing::warn!(%error, "can't open connections");
+                return Err(Refusal::Exhausted);
             }
             Err(error) => {
                 upstream.suspect(&error);
@@ -81,29 +93,44 @@ pub(super) async fn forward(
                 return Ok((response, Carried { target, lease, connection: Some(connection) }));
             }
             Err(mut error) => {
+                pooled = false;
                 if let Some(unsent) = error.take_message() {
                     request = unsent;
+                } else if error.error().is_user() {
+                    return Err(Refusal::BadBody);
                 } else if let Some(spare) = spare {
                     request = spare.request();
                 } else {
                     return Err(Refusal::Reset);
                 }
-                // A pooled connection may have been closed by the other side a
-                // moment ago; that is no fault of the endpoint, and the next
-                // connection is as good as any.
                 if connection.reused {
                     metrics.retried_stale.increment(1);
-                    continue;
+                } else {
+                    metrics.retried_reset.increment(1);
+                    tried.push(upstream.id.clone());
                 }
                 resets += 1;
                 if resets > RESETS {
                     return Err(Refusal::Reset);
                 }
-                metrics.retried_reset.increment(1);
-                tried.push(upstream.id.clone());
             }
         }
     }
+}
+
+/// Whether a failed connect says something about the endpoint, and not about
+/// what this process may open.
+fn speaks_of_the_endpoint(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionRefused
+            | Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::TimedOut
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+    )
 }
 
 /// An endpoint that has not been tried, or any when all have been.
@@ -140,6 +167,8 @@ async fn wait(shared: &Arc<Shared>, service: Arc<Service>) -> Result<Arc<Service
             if let Some(service) = current
                 && service.cluster.is_ready()
             {
+                // It may have become so before we had noted that it was not.
+                service.shared.ready();
                 return Arc::clone(service);
             }
             changed.await;

@@ -136,6 +136,10 @@ pub(super) fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &st
 
 fn take_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let protocol = headers.get(header::UPGRADE)?;
+    // A tunnel of HTTP/2 would go past routing and everything else here.
+    if protocol.to_str().map_or(true, |list| list.to_ascii_lowercase().contains("h2c")) {
+        return None;
+    }
     connection_tokens(headers)
         .any(|token| token.eq_ignore_ascii_case("upgrade"))
         .then(|| protocol.clone())
@@ -171,13 +175,16 @@ fn forwarding(headers: &mut HeaderMap, client: &Client, trust: bool) {
     headers.insert(X_REAL_IP, client.ip.clone());
     let host = headers.get(header::HOST).cloned();
     if !trust {
+        let hearsay: Vec<_> = headers.keys().filter(|name| is_hearsay(name)).cloned().collect();
+        for name in hearsay {
+            headers.remove(name);
+        }
         headers.insert(X_FORWARDED_FOR, client.ip.clone());
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
         headers.insert(X_FORWARDED_PORT, client.port.clone());
-        match host {
-            Some(host) => headers.insert(X_FORWARDED_HOST, host),
-            None => headers.remove(X_FORWARDED_HOST),
-        };
+        if let Some(host) = host {
+            headers.insert(X_FORWARDED_HOST, host);
+        }
         return;
     }
     append(headers, client);
@@ -191,6 +198,19 @@ fn forwarding(headers: &mut HeaderMap, client: &Client, trust: bool) {
     if let Some(host) = host {
         default(X_FORWARDED_HOST, host);
     }
+}
+
+/// What a client may say of itself or of proxies before us, in any spelling that
+/// some server takes for it.
+fn is_hearsay(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name == "forwarded"
+        || name.len() >= 12
+            && name.starts_with('x')
+            && name[..12]
+                .bytes()
+                .map(|b| if b == b'_' { b'-' } else { b })
+                .eq("x-forwarded-".bytes())
 }
 
 /// Adds the client to the end of the chain, as one list.
@@ -312,6 +332,18 @@ mod tests {
     }
 
     #[test]
+    fn a_tunnel_of_http2_is_not() {
+        let request = Request::builder()
+            .header("host", "a")
+            .header("connection", "Upgrade, HTTP2-Settings")
+            .header("http2-settings", "x")
+            .header("upgrade", "websocket, H2C");
+        let (head, upgrade) = sent(request, false);
+        assert!(!upgrade && !head.headers.contains_key("upgrade"));
+        assert!(!head.headers.contains_key("http2-settings"));
+    }
+
+    #[test]
     fn a_stranger_is_not_believed() {
         let request = || {
             Request::builder()
@@ -320,6 +352,9 @@ mod tests {
                 .header("x-forwarded-for", "2.2.2.2")
                 .header("x-forwarded-proto", "https")
                 .header("x-forwarded-host", "front")
+                .header("x-forwarded-prefix", "/admin")
+                .header("x_forwarded_ssl", "on")
+                .header("forwarded", "for=1.1.1.1")
         };
         let (head, _) = sent(request(), false);
         let of = |name| text(&head.headers, name);
@@ -328,6 +363,9 @@ mod tests {
         assert_eq!(of("x-forwarded-host"), "app.local:8080");
         assert_eq!(of("x-forwarded-port"), "8080");
         assert_eq!(of("x-real-ip"), "10.1.2.3");
+        for name in ["forwarded", "x-forwarded-prefix", "x_forwarded_ssl"] {
+            assert_eq!(of(name), "-");
+        }
 
         let (head, _) = sent(request(), true);
         let of = |name| text(&head.headers, name);

@@ -98,6 +98,13 @@ impl Plane {
         self.0.table.load().services.iter().map(report).collect()
     }
 
+    /// Ends once every source has said who is there. Before that, hosts are
+    /// unknown that will be known in a moment: a good time not to accept yet.
+    pub async fn settled(&self) {
+        // Fails only when the sender is gone, which we hold ourselves.
+        let _ = self.0.settled.subscribe().wait_for(|&settled| settled).await;
+    }
+
     /// What is known and not routed, and why.
     pub fn unrouted(&self) -> Vec<Unrouted> {
         self.0.table.load().unrouted.clone()

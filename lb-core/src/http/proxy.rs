@@ -11,7 +11,7 @@ use std::{
 
 use ::http::{Method, Request, Response, StatusCode, Version};
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tower_service::Service;
 
 use super::{
@@ -90,6 +90,8 @@ pub(super) struct Shared {
     pub(super) table: ArcSwap<Table>,
     /// The table has changed, or an endpoint has become ready.
     pub(super) changed: Notify,
+    /// Whether every source has said who is there.
+    pub(super) settled: watch::Sender<bool>,
     pub(super) metrics: metrics::Global,
 }
 
@@ -100,6 +102,7 @@ impl Proxy {
             options,
             table: ArcSwap::from_pointee(Table::empty()),
             changed: Notify::new(),
+            settled: watch::Sender::new(false),
             metrics: metrics::Global::new(),
         });
         let (suspects, suspected) = mpsc::unbounded_channel();
@@ -143,7 +146,7 @@ impl Proxy {
         match self.carry(request, &mut exchange).await {
             Ok(answer) => answer.finish(exchange, self.guard),
             Err(refusal) => {
-                metrics::local_replies(refusal.reason()).increment(1);
+                self.shared.metrics.refused(refusal);
                 let response = refusal.response();
                 exchange.answered(response.status(), None);
                 response.map(|body| ResponseBody::local(body, exchange))

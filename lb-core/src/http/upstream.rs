@@ -14,6 +14,7 @@ use hyper::{
     client::conn::{TrySendError, http1},
 };
 use hyper_util::rt::TokioIo;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, sync::mpsc, time};
 
 use super::body::RequestBody;
@@ -47,6 +48,10 @@ pub(super) type Key = (EndpointId, SocketAddr);
 /// between may have forgotten it.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
+/// When silent connections are asked whether anybody is there.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
+
 /// Idle connections kept for each worker and endpoint.
 const IDLE_MAX: usize = 256;
 
@@ -75,18 +80,18 @@ impl Upstream {
         (self.id.clone(), self.address)
     }
 
-    /// An idle connection, or a new one opened within `limit`; and how long
-    /// opening took.
+    /// An idle connection of this worker.
+    pub(super) fn pooled(&self, worker: usize) -> Option<Connection> {
+        let now = Instant::now();
+        let mut idle = self.stack(worker);
+        std::iter::from_fn(|| idle.pop()).find(|connection| connection.is_usable(now))
+    }
+
+    /// A new connection, opened within `limit`; and how long that took.
     pub(super) async fn connect(
         &self,
-        worker: usize,
         limit: Duration,
     ) -> io::Result<(Connection, Option<Duration>)> {
-        while let Some(connection) = self.stack(worker).pop() {
-            if connection.is_usable(Instant::now()) {
-                return Ok((connection, None));
-            }
-        }
         let started = Instant::now();
         let opened = self.open(limit).await;
         match &opened {
@@ -106,6 +111,9 @@ impl Upstream {
                 io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {limit:?}"))
             })??;
         stream.set_nodelay(true)?;
+        // An endpoint whose network is gone says nothing, ever; a tunnel to it
+        // would stay.
+        SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         // Its errors reach whoever waits for an answer; there is nobody else to
@@ -122,9 +130,9 @@ impl Upstream {
             return;
         }
         let mut idle = self.stack(worker);
-        // Checked under the lock that `retire` takes: what is put in after its
-        // look would stay.
-        if idle.len() < IDLE_MAX && !self.is_retired() {
+        // Checked under the lock that closing takes: what is put in after its
+        // look would stay, and keep a server waiting that is told to stop.
+        if idle.len() < IDLE_MAX && self.load.is_ready() {
             idle.push(connection);
         }
     }

@@ -23,7 +23,7 @@ use std::{
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::sync::{oneshot, watch};
 use tower_service::Service;
 
@@ -199,6 +199,11 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted process takes its address again at once.
     socket.set_reuse_address(true)?;
+    // Accepted connections inherit these. Answers go out as soon as they are
+    // there; clients that have vanished are noticed.
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60));
+    socket.set_tcp_keepalive(&keepalive.with_interval(Duration::from_secs(15)))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -82,7 +82,8 @@ impl<M> Worker<M> {
                 open.fetch_add(1, Ordering::Relaxed);
                 let guard = Guard { open: Arc::clone(&open), _alive: alive.clone() };
                 let service = make(Accepted { peer, local, guard });
-                tokio::spawn(connection(stream, service, http.clone(), draining.clone()));
+                let http = http.clone();
+                tokio::spawn(connection(stream, service, http, head_timeout, draining.clone()));
             }));
         }
         drop(alive);
@@ -147,10 +148,14 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// What a connection without a request gets when it is time to drain.
+const LAST_MOMENT: Duration = Duration::from_millis(100);
+
 async fn connection<S, B>(
     stream: TcpStream,
     service: S,
     http: http1::Builder,
+    head_timeout: Duration,
     draining: watch::Receiver<bool>,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -160,9 +165,19 @@ async fn connection<S, B>(
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    // Answers go out as soon as they are there. A connection that is already
-    // broken says so when it is served.
-    let _ = stream.set_nodelay(true);
+    // A connection that hyper has read nothing from is closed when it is told to
+    // shut down, though its request may have arrived: hand it over with the
+    // request, and leave one that is on its way a moment at the end.
+    tokio::select! {
+        readable = time::timeout(head_timeout, stream.readable()) => {
+            if readable.is_err() {
+                return;
+            }
+        }
+        () = drained(draining.clone()) => {
+            let _ = time::timeout(LAST_MOMENT, stream.readable()).await;
+        }
+    }
     let service = TowerToHyperService::new(service);
     let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = pin!(connection);

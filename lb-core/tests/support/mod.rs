@@ -177,6 +177,15 @@ impl Client {
         self.send(request, true).await.unwrap()
     }
 
+    /// Sends, and leaves the answer for [`receive`](Self::receive).
+    pub(crate) async fn post(&mut self, request: &str) {
+        self.stream.write_all(request.as_bytes()).await.unwrap();
+    }
+
+    pub(crate) async fn receive(&mut self) -> Result<Answer, String> {
+        time::timeout(HANGS, self.answer(true)).await.expect("no answer")
+    }
+
     /// Sends and reads back as many bytes.
     pub(crate) async fn exchange(&mut self, bytes: &str) -> String {
         self.stream.write_all(bytes.as_bytes()).await.unwrap();
@@ -347,9 +356,9 @@ impl Backend {
     /// Sends these bytes for the n-th request of a connection and then closes
     /// it, or closes it at once.
     pub(crate) async fn raw(
-        bytes: impl Fn(usize) -> Option<String> + Send + Sync + 'static,
+        bytes: impl Fn(usize, &str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        Self::scripted(Arc::new(move |n, _| match bytes(n) {
+        Self::scripted(Arc::new(move |n, request| match bytes(n, &request.head) {
             Some(answer) => Reply::Answer(answer.into()),
             None => Reply::Close,
         }))

@@ -20,6 +20,9 @@ use crate::{
 /// What a health check printed is cut to this many characters.
 const OUTPUT: usize = 160;
 
+/// In seconds.
+const DAY: u64 = 24 * 60 * 60;
+
 pub(super) fn container(found: ContainerInspectResponse) -> Option<Container> {
     let config = found.config.unwrap_or_default();
     let state = found.state.unwrap_or_default();
@@ -32,7 +35,8 @@ pub(super) fn container(found: ContainerInspectResponse) -> Option<Container> {
         exposed.into_iter().flatten().filter_map(|port| tcp_port(&port)).collect();
     exposed.sort_unstable();
 
-    let seconds = config.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok());
+    // Negative is for ever; a day is as good, and can be added to any time.
+    let seconds = |seconds: i64| u64::try_from(seconds).unwrap_or(DAY).min(DAY);
     Some(Container {
         id: found.id?.into(),
         name: found.name.unwrap_or_default().trim_start_matches('/').into(),
@@ -50,7 +54,7 @@ pub(super) fn container(found: ContainerInspectResponse) -> Option<Container> {
             _ => NetworkMode::Networks,
         },
         stop_signal: config.stop_signal.and_then(|signal| signal.parse().ok()),
-        stop_timeout: seconds.map(Duration::from_secs),
+        stop_timeout: config.stop_timeout.map(seconds).map(Duration::from_secs),
     })
 }
 

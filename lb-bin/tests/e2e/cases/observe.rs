@@ -140,10 +140,12 @@ fn the_access_log_is_ncsa_combined_with_host_and_container(scope: &Scope) {
     lb.get(&scope.host("unknown"), "/");
 
     let read = || fs::read_to_string(&path).unwrap();
-    let lines = wait::until("three lines", read, || {
+    let mut lines = wait::until("three lines", read, || {
         let lines: Vec<_> = read().lines().map(Line::parse).collect();
         (lines.len() == 3).then_some(lines)
     });
+    // Each worker writes in order; two of them may be some milliseconds apart.
+    lines.sort_by_key(|line| line.status);
     let short: Vec<_> = lines
         .iter()
         .map(|line| {
