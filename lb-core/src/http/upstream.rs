@@ -167,6 +167,7 @@ impl Upstream {
     /// how a container that has just died looks before anybody says so.
     pub(super) fn suspect(&self, error: &io::Error) {
         if self.load.set_ready(false) {
+            tracing::info!(endpoint = %self.name, %error, "is left alone until it accepts connections");
             self.set_trouble(Some(error.to_string()));
             // Fails only when the driver is gone, and with it all probing.
             let _ = self.suspects.send(self.key());
