@@ -8,6 +8,7 @@
 //! connections to the others; and when the process stops, nothing is left behind
 //! in a queue of its own, as it would be with one socket for each worker.
 
+mod service;
 mod worker;
 
 use std::{
@@ -21,11 +22,10 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
-use hyper::body::Incoming;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::sync::{oneshot, watch};
-use tower_service::Service;
+
+pub use service::HttpService;
 
 /// Connections that wait to be accepted, for each listener.
 const BACKLOG: i32 = 4096;
@@ -111,16 +111,11 @@ impl Server {
     /// # Errors
     ///
     /// The threads or their runtimes can't be set up.
-    pub fn start<F, M, S, B>(self, make: F) -> io::Result<Running>
+    pub fn start<F, M, S>(self, make: F) -> io::Result<Running>
     where
         F: Fn(usize) -> M,
         M: Fn(Accepted) -> S + Clone + Send + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-        B: http_body::Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        S: HttpService,
     {
         let (stop, stopped) = watch::channel(None);
         let open = Arc::new(AtomicUsize::new(0));

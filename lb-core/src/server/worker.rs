@@ -9,8 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http1};
+use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -21,11 +20,8 @@ use tokio::{
     task::JoinSet,
     time,
 };
-use tower_service::Service;
 
-use super::{Accepted, Guard};
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use super::{Accepted, Guard, HttpService};
 
 /// One thread that accepts and serves connections.
 pub(super) struct Worker<M> {
@@ -40,29 +36,19 @@ pub(super) struct Worker<M> {
 impl<M> Worker<M> {
     /// Serves until it is told to stop, and says how many connections were
     /// still open when their time was up.
-    pub(super) fn run<S, B>(self) -> io::Result<usize>
+    pub(super) fn run<S>(self) -> io::Result<usize>
     where
         M: Fn(Accepted) -> S + Clone + Send + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        B: http_body::Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
+        S: HttpService,
     {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(self.serve())
     }
 
-    async fn serve<S, B>(self) -> io::Result<usize>
+    async fn serve<S>(self) -> io::Result<usize>
     where
         M: Fn(Accepted) -> S + Clone + Send + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        B: http_body::Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
+        S: HttpService,
     {
         let Self { listeners, make, mut stopped, open, head_timeout } = self;
         // Of this worker alone: every connection looks at it each time it is
@@ -151,20 +137,13 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 /// What a connection without a request gets when it is time to drain.
 const LAST_MOMENT: Duration = Duration::from_millis(100);
 
-async fn connection<S, B>(
+async fn connection<S: HttpService>(
     stream: TcpStream,
     service: S,
     http: http1::Builder,
     head_timeout: Duration,
     draining: watch::Receiver<bool>,
-) where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: http_body::Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
+) {
     // A connection that hyper has read nothing from is closed when it is told to
     // shut down, though its request may have arrived: hand it over with the
     // request, and leave one that is on its way a moment at the end.
