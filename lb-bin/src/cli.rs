@@ -41,8 +41,8 @@ pub(crate) struct Demo {
 /// does that.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// Where clients connect: PORT, IP:PORT or \[IPv6\]:PORT; several separated by
-    /// commas. [default: 80, or HTTP_PORT; 127.0.0.1:8080 for the demo]
+    /// Where clients connect: `PORT`, `IP:PORT` or `[IPv6]:PORT`; several separated
+    /// by commas. [default: 80, or HTTP_PORT; 127.0.0.1:8080 for the demo]
     #[arg(long, env = "LB_LISTEN", global = true, value_name = "ADDR", help_heading = "Listening")]
     pub(crate) listen: Option<String>,
 
