@@ -8,3 +8,8 @@ if command -v shellcheck >/dev/null; then
 else
     say "shellcheck isn't here: the scripts are not checked."
 fi
+
+# Who embeds the balancer alone gets neither an HTTP stack nor sockets with it.
+if cargo tree -p lb-core -e normal --prefix none --locked | grep -E '^(hyper|http|mio|socket2) '; then
+    die "these have crept into the default build of lb-core."
+fi
