@@ -1,11 +1,12 @@
 //! An engine's socket behind TLS, with certificates made for the occasion.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::Arc,
 };
 
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::{
     io::copy_bidirectional,
@@ -24,19 +25,30 @@ use tokio_rustls::{
 /// server.pem and server.key.
 pub(crate) fn certificates() -> TempDir {
     let directory = tempfile::tempdir().expect("a directory");
-    let openssl = |arguments: &str| {
-        let mut command = Command::new("openssl");
-        let command = command.args(arguments.split(' ')).current_dir(directory.path());
-        let output = command.output().expect("openssl");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let write = |name: &str, pem: String| {
+        fs::write(directory.path().join(name), pem).expect("a file");
     };
-    let new = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
-    openssl(&format!("{new} -x509 -subj /CN=authority -keyout ca.key -out ca.pem"));
-    let signed = format!("{new} -x509 -CA ca.pem -CAkey ca.key -addext basicConstraints=CA:FALSE");
-    let name = "-subj /CN=engine -addext subjectAltName=IP:127.0.0.1";
-    openssl(&format!("{signed} {name} -keyout server.key -out server.pem"));
-    openssl(&format!("{signed} -subj /CN=client -keyout key.pem -out cert.pem"));
+    let mut authority = params("authority", &[]);
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    write("ca.pem", authority.self_signed(&key).expect("a certificate").pem());
+    let authority = Issuer::new(authority, key);
+    let signed = |name, addresses: &[&str], certificate_file, key_file| {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params(name, addresses).signed_by(&key, &authority);
+        write(certificate_file, certificate.expect("a certificate").pem());
+        write(key_file, key.serialize_pem());
+    };
+    signed("engine", &["127.0.0.1"], "server.pem", "server.key");
+    signed("client", &[], "cert.pem", "key.pem");
     directory
+}
+
+fn params(name: &str, addresses: &[&str]) -> CertificateParams {
+    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(addresses).expect("addresses");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
 }
 
 /// Serves the socket over TLS to who has a certificate; its port.
