@@ -55,18 +55,14 @@ pub(super) async fn forward(
         let metrics = &service.shared.metrics;
         let limit = shared.options.connect_timeout;
         let connected = match pooled.then(|| upstream.pooled(worker)).flatten() {
-            Some(connection) => Ok((connection, None)),
-            None => upstream.connect(limit).await,
+            Some(connection) => Ok(connection),
+            None => upstream.connect(limit, &metrics.connect).await,
         };
         let mut connection = match connected {
-            Ok((connection, took)) => {
-                if let Some(took) = took {
-                    metrics.connect.record(took);
-                }
-                connection
-            }
+            Ok(connection) => connection,
             Err(error) if !speaks_of_the_endpoint(&error) => {
-                tracing::warn!(%error, "can't open connections");
+                // Counted by its reason; a line for each would make it worse.
+                tracing::debug!(%error, "can't open connections");
                 return Err(Refusal::Exhausted);
             }
             Err(error) => {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use ::http::{Request, Response};
+use ::metrics::Histogram;
 use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1},
@@ -87,22 +88,27 @@ impl Upstream {
         std::iter::from_fn(|| idle.pop()).find(|connection| connection.is_usable(now))
     }
 
-    /// A new connection, opened within `limit`; and how long that took.
+    /// A new connection, opened within `limit`. The time that took goes into
+    /// `duration`.
     pub(super) async fn connect(
         &self,
         limit: Duration,
-    ) -> io::Result<(Connection, Option<Duration>)> {
+        duration: &Histogram,
+    ) -> io::Result<Connection> {
         let started = Instant::now();
         let opened = self.open(limit).await;
         match &opened {
-            Ok(_) => self.metrics.connected.increment(1),
+            Ok(_) => {
+                self.metrics.connected.increment(1);
+                duration.record(started.elapsed());
+            }
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => self.metrics.refused.increment(1),
                 io::ErrorKind::TimedOut => self.metrics.timed_out.increment(1),
                 _ => self.metrics.failed.increment(1),
             },
         }
-        opened.map(|connection| (connection, Some(started.elapsed())))
+        opened
     }
 
     async fn open(&self, limit: Duration) -> io::Result<Connection> {
