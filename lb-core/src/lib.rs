@@ -38,7 +38,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | (default) | the balancer: no hyper, no sockets |
-//! | `http-types` | leases that end with the body of an HTTP answer |
+//! | `http-types` | leases that end with the body of an HTTP answer, affinity by header, cookie and client |
 //! | `http` | the proxy service and its upstream client |
 //! | `server` | listeners, workers, graceful shutdown |
 
