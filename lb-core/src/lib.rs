@@ -40,6 +40,7 @@
 //! | (default) | the balancer: no hyper, no sockets |
 //! | `http-types` | leases that end with the body of an HTTP answer, affinity by header, cookie and client |
 //! | `http` | the proxy service and its upstream client |
+//! | `test-util` | scripted endpoints, a source tests change, a clock, a conformance kit |
 //! | `server` | listeners, workers, graceful shutdown |
 
 pub mod balance;
@@ -56,6 +57,8 @@ pub mod metrics;
 pub mod registry;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "test-util")]
+pub mod testing;
 
 pub use balance::Balance;
 pub use discovery::{Change, Discovery};
