@@ -1,7 +1,14 @@
 //! Who is there: streams of changes to a set of endpoints.
 
 mod channel;
+mod driven;
 mod fixed;
+mod from_tower;
+mod merge;
+mod set;
+mod status;
+mod to_tower;
+mod watch;
 
 use futures_core::Stream;
 
@@ -9,6 +16,12 @@ use crate::endpoint::{Endpoint, EndpointId};
 
 pub use channel::{Changes, Closed, Sender, channel};
 pub use fixed::{Fixed, fixed};
+pub use from_tower::{FromTower, Instance, from_tower};
+pub use merge::{Merge, merge};
+pub use set::Set;
+pub use status::{Report, Reporter, Status};
+pub use to_tower::{ToTower, to_tower};
+pub use watch::{FromWatch, from_watch, to_watch};
 
 /// A source of endpoints: a stream of [`Change`]s.
 ///
