@@ -36,7 +36,7 @@ use crate::endpoint::{Endpoint, EndpointId};
 /// let found = discovery::from_tower(ServiceList::new::<&str>([hello]));
 /// let (balance, driver) =
 ///     Balance::new(found, |_id, found| found.service().clone(), Algorithm::LeastRequest);
-/// tokio::spawn(driver);
+/// tokio::spawn(driver.run());
 /// assert_eq!(balance.oneshot("you").await?, "hello you");
 /// # Ok(())
 /// # }
@@ -216,7 +216,7 @@ mod tests {
         let found = from_tower(ServiceList::new::<()>([service("a"), service("b")]));
         let (balance, driver) =
             Balance::new(found, |_, found| *found.service(), Algorithm::RoundRobin);
-        driver.await;
+        driver.run().await;
         let mut answers = Vec::new();
         for _ in 0..4 {
             answers.push(balance.clone().oneshot(()).await.unwrap());

@@ -2,6 +2,8 @@
 
 mod channel;
 mod driven;
+#[cfg(feature = "file")]
+pub mod file;
 mod fixed;
 mod from_tower;
 mod merge;

@@ -3,7 +3,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::watch, time};
+use tokio::sync::watch;
+
+use crate::clock::now;
 
 /// How a source is doing: for readiness, and for who asks why nothing changes.
 ///
@@ -98,13 +100,10 @@ impl fmt::Debug for Reporter {
     }
 }
 
-/// The runtime's time, which tests can hold.
-fn now() -> Instant {
-    time::Instant::now().into_std()
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::time;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

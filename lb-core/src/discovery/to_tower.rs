@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tower::discover;
 
 use super::{Change, Discovery};
-use crate::endpoint::{Endpoint, EndpointId, State};
+use crate::endpoint::{Endpoint, EndpointId};
 
 /// A discovery as tower's [`Discover`](discover::Discover), for tower's balancers and for what else
 /// is built on them. Its keys are [`EndpointId`]s, and it never fails.
@@ -101,7 +101,7 @@ where
     }
 
     fn upsert(self: Pin<&mut Self>, id: EndpointId, endpoint: Endpoint<D::Target>) {
-        if endpoint.state != State::Active || endpoint.weight == 0 {
+        if !endpoint.is_wanted() {
             return self.remove(id);
         }
         let this = self.project();
@@ -132,7 +132,7 @@ mod tests {
     use tower::{Service, ServiceExt, balance::p2c, load::Constant, service_fn};
 
     use super::*;
-    use crate::discovery::fixed;
+    use crate::{discovery::fixed, endpoint::State};
 
     /// The services are numbered in the order in which they are made.
     async fn said(changes: Vec<Change<u8>>) -> Vec<String> {
