@@ -41,6 +41,8 @@
 //! | `http-types` | leases that end with the body of an HTTP answer |
 //! | `http` | the proxy service and its upstream client |
 //! | `server` | listeners, workers, graceful shutdown |
+//! | `file` | discovery from a file of endpoints |
+//! | `dns` | discovery from DNS |
 
 pub mod balance;
 mod clock;

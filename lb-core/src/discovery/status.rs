@@ -61,6 +61,12 @@ impl Reporter {
         (Self(sender), Status { started: now(), report })
     }
 
+    /// A set was given out. Unless it is [confirmed](Self::confirmed), too, it is
+    /// not all there should be.
+    pub fn given_out(&self) {
+        self.0.send_if_modified(|report| !std::mem::replace(&mut report.synced, true));
+    }
+
     /// The set that was given out last is right. Tells whether that ends some
     /// trouble, which is worth a line in the log.
     pub fn confirmed(&self) -> bool {

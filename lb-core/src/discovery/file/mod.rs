@@ -16,7 +16,7 @@
 //!
 //! A version that can't be read or parsed changes nothing: the last good set
 //! stays in force, and the [`Status`] and the log tell what is wrong with which
-//! line. Every change is a [`Change::Reset`](super::Change::Reset).
+//! line. Every change is a [`Change::Reset`].
 //!
 //! # How changes are found
 //!
