@@ -227,7 +227,8 @@ mod tests {
     #[tokio::test]
     async fn a_reset_replaces_the_endpoints_of_its_source_only() {
         let ((a, from_a), (b, from_b)) = (channel(), channel());
-        let mut merge = merge().source("a", from_a).source("b", from_b);
+        let one = merge().source("a", from_a).source("b", from_b);
+        let mut merge = merge().source_as(Clone::clone, one);
         assert_eq!(ready(&mut merge), []);
 
         b.send(Change::Reset(vec![pair("x", 1)])).unwrap();

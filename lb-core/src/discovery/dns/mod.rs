@@ -1,13 +1,14 @@
 //! Endpoints from DNS: the addresses of a name, or the services it lists.
 //!
 //! ```
-//! use lb_core::discovery::dns;
+//! use lb_core::discovery::{dns, merge};
 //!
 //! let api = dns::addresses("api.internal.", 8080)?;
 //! let web = dns::services("_http._tcp.web.internal.")?;
 //! let status = web.status();
 //! assert!(!status.report().synced);
-//! # let _ = api;
+//! let both = merge().source("api", api).source("web", web);
+//! # let _ = both;
 //! # Ok::<_, dns::InvalidName>(())
 //! ```
 //!
