@@ -247,6 +247,7 @@ mod tests {
         assert_eq!(ready(&mut merge), [Change::Reset(vec![pair("x", 2)])]);
         a.upsert("x", Endpoint::new(1)).unwrap();
         assert_eq!(ready(&mut merge), [upsert("x", 1)]);
+        b.remove("x").unwrap();
         b.upsert("x", Endpoint::new(3)).unwrap();
         assert_eq!(ready(&mut merge), []);
         a.remove("x").unwrap();
