@@ -42,6 +42,8 @@
 //! | `http` | the proxy service and its upstream client |
 //! | `test-util` | scripted endpoints, a source tests change, a clock, a conformance kit |
 //! | `server` | listeners, workers, graceful shutdown |
+//! | `file` | discovery from a file of endpoints |
+//! | `dns` | discovery from DNS |
 
 pub mod balance;
 mod clock;
