@@ -156,7 +156,7 @@ impl<T: Send + Sync + 'static> Monitor<T> {
                 changed = ended => self.apply(changed),
                 () = alarm.notified(), if *quiet_until <= now => {
                     *stale = true;
-                    *quiet_until = now + ALARM_PAUSE;
+                    *quiet_until = clock::now() + ALARM_PAUSE;
                 }
                 () = sleep => {}
             }

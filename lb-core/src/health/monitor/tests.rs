@@ -277,6 +277,7 @@ async fn another_target_begins_anew() {
     pool.run_for(ms(30)).await;
     assert_eq!(pool.ready(), ["a"]);
     assert_eq!(pool.check.under_way(), 0);
+    assert_eq!(pool.events(), ["a is healthy"], "the end of the old probe says nothing of it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -371,6 +372,21 @@ async fn a_burst_of_failures_ejects_at_once_and_for_longer_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_gone_does_not_return_from_an_ejection() {
+    let mut pool =
+        Pool::new(|health| health.outliers(OutlierOptions::default())).with(&["a", "b", "c"]);
+    pool.fail("a", 5);
+    pool.run_for(ms(1)).await;
+    pool.monitor.remove(&"a".into());
+    pool.fail("b", 5);
+    pool.run_for(secs(20)).await;
+    assert!(!pool.loads["b"].is_ready(), "the place is free");
+    pool.events();
+    pool.run_for(secs(20)).await;
+    assert_eq!(pool.events(), ["b is back from its ejection"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_while_it_runs_wake_it() {
     let mut pool = Pool::new(|health| health.outliers(OutlierOptions::default())).with(&["a", "b"]);
     let load = Arc::clone(&pool.loads["a"]);
@@ -379,6 +395,27 @@ async fn failures_while_it_runs_wake_it() {
         (0..5).for_each(|_| load.lease().finish(Outcome::Failure));
         time::sleep(ms(1)).await;
         assert!(!load.is_ready());
+    };
+    tokio::select! {
+        _ = pool.monitor.run() => {}
+        () = fails => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_soon_after_another_waits_but_is_not_lost() {
+    let options = OutlierOptions { max_ejected: 0.5, ..Default::default() };
+    let mut pool = Pool::new(|health| health.outliers(options)).with(&["a", "b", "c", "d"]);
+    let [a, b] = ["a", "b"].map(|id| Arc::clone(&pool.loads[id]));
+    let fails = async {
+        (0..5).for_each(|_| a.lease().finish(Outcome::Failure));
+        time::sleep(ms(3)).await;
+        assert!(!a.is_ready());
+        (0..5).for_each(|_| b.lease().finish(Outcome::Failure));
+        time::sleep(ms(3)).await;
+        assert!(b.is_ready());
+        time::sleep(ms(10)).await;
+        assert!(!b.is_ready());
     };
     tokio::select! {
         _ = pool.monitor.run() => {}
@@ -425,8 +462,7 @@ async fn a_newly_ready_endpoint_gets_a_growing_share() {
 
 #[tokio::test(start_paused = true)]
 async fn so_does_one_that_is_back() {
-    let mut slow_start = SlowStart::new(secs(10));
-    slow_start.min_share = 0.25;
+    let slow_start = SlowStart { min_share: 0.25, ..SlowStart::new(secs(10)) };
     let mut pool =
         Pool::new(|health| health.outliers(OutlierOptions::default()).slow_start(slow_start))
             .with(&["a", "b"]);
@@ -446,6 +482,17 @@ async fn so_does_one_that_is_back() {
     pool.loads["a"].set_ready(true);
     pool.run_for(ms(1)).await;
     assert_eq!(share(&pool), 0.25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_panic_those_that_fail_count_in_full() {
+    let mut pool =
+        Pool::checked(|health| health.fall(1).slow_start(secs(60)).interval(secs(1))).with(&["a"]);
+    pool.run_for(secs(2)).await;
+    assert!(pool.loads["a"].share() < 32);
+    pool.check.set("a", Script::Fail);
+    pool.run_for(secs(2)).await;
+    assert_eq!((pool.ready(), pool.loads["a"].share()), (vec!["a"], 256));
 }
 
 #[tokio::test(start_paused = true)]

@@ -217,6 +217,22 @@ fn a_low_success_rate_ejects() {
 }
 
 #[test]
+fn the_worst_of_several_goes_first() {
+    let mut scene = Scene::with(20);
+    for i in 0..20 {
+        let failures = match i {
+            3 => 60,
+            4 => 90,
+            5 => 70,
+            _ => 0,
+        };
+        scene.fail(i, failures);
+        scene.succeed(i, 100 - failures);
+    }
+    assert_eq!(who(&scene.later(secs(10))), ["4", "5"]);
+}
+
+#[test]
 fn rates_are_compared_among_enough_endpoints_with_enough_requests() {
     for (hosts, requests) in [(4, 200), (5, 198)] {
         let mut scene = Scene::with(hosts);
