@@ -45,6 +45,8 @@
 //! | `server` | listeners, workers, graceful shutdown |
 //! | `health` | the health check `Tcp`; the rest of [`health`] is always there |
 //! | `health-http`, `health-grpc` | the health checks `Http` and `Grpc` |
+//! | `file` | discovery from a file of endpoints |
+//! | `dns` | discovery from DNS |
 
 pub mod balance;
 mod clock;

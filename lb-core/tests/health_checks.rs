@@ -1,5 +1,4 @@
 //! Health checks against real servers.
-#![cfg(all(feature = "health-http", feature = "health-grpc"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
 use std::{convert::Infallible, future, net::SocketAddr, sync::Arc, time::Duration};
