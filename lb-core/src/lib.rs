@@ -1,5 +1,6 @@
 //! Load balancing for Rust services: who is there ([`discovery`]), who is next
-//! ([`balance`]), and how busy each of them is ([`load`]).
+//! ([`balance`]), how busy each of them is ([`load`]) and whether it can serve
+//! ([`health`]).
 //!
 //! One engine, used three ways:
 //!
@@ -99,6 +100,8 @@
 //! | `http` | the proxy service and its upstream client |
 //! | `test-util` | scripted endpoints, a source tests change, a clock, a conformance kit |
 //! | `server` | listeners, workers, graceful shutdown |
+//! | `health` | the health check `Tcp`; the rest of [`health`] is always there |
+//! | `health-http`, `health-grpc` | the health checks `Http` and `Grpc` |
 //! | `file` | discovery from a file of endpoints |
 //! | `dns` | discovery from DNS |
 
@@ -106,7 +109,6 @@ pub mod balance;
 mod clock;
 pub mod discovery;
 pub mod endpoint;
-#[cfg(feature = "http")]
 pub mod health;
 #[cfg(feature = "http")]
 pub mod http;
