@@ -20,9 +20,9 @@ try cargo test --workspace --all-features --locked --no-fail-fast
 
 # Every interleaving of the load's atomics. Another cfg is another build of
 # everything, hence the folder; unoptimized linking, as it is small and run once.
-try env RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" \
+try env RUSTFLAGS="${RUSTFLAGS:-} --cfg lb_loom" \
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    cargo test -p lb-core --lib load:: --release --locked --target-dir "$(target_dir)/loom"
+    cargo test -p lb-core --lib loom --release --locked --target-dir "$(target_dir)/loom"
 
 if [ -n "${LB_IMAGE:-}" ]; then
     try deploy/smoke.sh

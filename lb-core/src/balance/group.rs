@@ -29,12 +29,12 @@ impl Group {
     }
 
     /// The weight of those that are ready.
-    pub(super) fn ready(&self) -> u64 {
+    pub(super) fn ready(&self) -> f64 {
         self.census.ready(&self.candidates)
     }
 
     /// The weight of all.
-    pub(super) fn weights(&self) -> u64 {
+    pub(super) fn weights(&self) -> f64 {
         self.census.weights()
     }
 

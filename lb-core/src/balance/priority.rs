@@ -35,9 +35,7 @@ struct Levels(Vec<Group>);
 impl Levels {
     /// The part of all requests that each level could take.
     fn health(&self) -> impl Iterator<Item = f64> {
-        self.0.iter().map(|level| {
-            (OVERPROVISIONING * level.ready() as f64 / level.weights() as f64).min(1.0)
-        })
+        self.0.iter().map(|level| (OVERPROVISIONING * level.ready() / level.weights()).min(1.0))
     }
 }
 

@@ -77,7 +77,7 @@ struct Zones {
 
 impl Balancer for Zones {
     fn pick(&self, _: &[Candidate], cx: &PickContext<'_>) -> Option<usize> {
-        let (local, remote) = (self.local.ready() as f64, self.remote.ready() as f64);
+        let (local, remote) = (self.local.ready(), self.remote.ready());
         // What the others would carry of it, were every endpoint as busy as any.
         let keeps = local / ((local + remote) * self.clients);
         let (first, second) = if keeps >= 1.0 || lot(cx) < keeps {

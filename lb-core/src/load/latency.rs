@@ -1,6 +1,6 @@
-#[cfg(loom)]
+#[cfg(lb_loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
-#[cfg(not(loom))]
+#[cfg(not(lb_loom))]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -153,7 +153,7 @@ fn kept(age: u64, decay: Duration) -> f64 {
     if ages < 1e-4 { 1.0 - ages } else { (-ages).exp() }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(lb_loom)))]
 mod tests {
     use proptest::prelude::*;
 
@@ -257,8 +257,8 @@ mod tests {
     }
 }
 
-/// Run by `RUSTFLAGS="--cfg loom" cargo test -p lb-core --lib load::`.
-#[cfg(all(test, loom))]
+/// Run by `RUSTFLAGS="--cfg lb_loom" cargo test -p lb-core --lib loom`.
+#[cfg(all(test, lb_loom))]
 mod loom_tests {
     use loom::thread;
 

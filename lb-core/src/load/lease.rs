@@ -96,7 +96,7 @@ impl Drop for Lease {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(lb_loom)))]
 mod tests {
     use super::*;
 
@@ -162,8 +162,8 @@ mod tests {
     }
 }
 
-/// Run by `RUSTFLAGS="--cfg loom" cargo test -p lb-core --lib load::`.
-#[cfg(all(test, loom))]
+/// Run by `RUSTFLAGS="--cfg lb_loom" cargo test -p lb-core --lib loom`.
+#[cfg(all(test, lb_loom))]
 mod loom_tests {
     use loom::thread;
 

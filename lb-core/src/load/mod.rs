@@ -8,9 +8,9 @@ mod lease;
 mod results;
 mod standing;
 
-#[cfg(loom)]
+#[cfg(lb_loom)]
 use loom::sync::atomic::{AtomicUsize, Ordering};
-#[cfg(not(loom))]
+#[cfg(not(lb_loom))]
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{
     sync::Arc,
@@ -182,7 +182,7 @@ impl Load {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(lb_loom)))]
 mod tests {
     use super::*;
 

@@ -1,8 +1,8 @@
 use std::sync::{Arc, OnceLock};
 
-#[cfg(loom)]
+#[cfg(lb_loom)]
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-#[cfg(not(loom))]
+#[cfg(not(lb_loom))]
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tokio::sync::Notify;

@@ -1,6 +1,6 @@
-#[cfg(loom)]
+#[cfg(lb_loom)]
 use loom::sync::atomic::{AtomicU16, AtomicU32, Ordering};
-#[cfg(not(loom))]
+#[cfg(not(lb_loom))]
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 /// Whether an endpoint may be picked, as the words of several who each know a
@@ -24,12 +24,17 @@ pub(super) enum Word {
 const FULL_SHARE: u16 = 256;
 
 /// Counts the flips of every endpoint in the process.
+#[cfg(not(lb_loom))]
 static EPOCH: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+#[cfg(lb_loom)]
+loom::lazy_static! {
+    static ref EPOCH: loom::sync::atomic::AtomicU64 = loom::sync::atomic::AtomicU64::new(0);
+}
 
 /// A number that is another one once any endpoint of this process has become
 /// ready or has ceased to be so: what was counted at the same number still holds.
 pub(crate) fn epoch() -> u64 {
-    EPOCH.load(std::sync::atomic::Ordering::Acquire)
+    EPOCH.load(Ordering::Acquire)
 }
 
 impl Standing {
@@ -56,7 +61,7 @@ impl Standing {
         };
         let after = if to { before | bit } else { before & !bit };
         if ready(before) != ready(after) {
-            EPOCH.fetch_add(1, std::sync::atomic::Ordering::Release);
+            EPOCH.fetch_add(1, Ordering::Release);
         }
         before != after
     }
