@@ -1,5 +1,6 @@
 //! Load balancing for Rust services: who is there ([`discovery`]), who is next
-//! ([`balance`]), and how busy each of them is ([`load`]).
+//! ([`balance`]), how busy each of them is ([`load`]), and what to do when one
+//! of them fails ([`resilience`]).
 //!
 //! One engine, used three ways:
 //!
@@ -38,7 +39,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | (default) | the balancer: no hyper, no sockets |
-//! | `http-types` | leases that end with the body of an HTTP answer |
+//! | `http-types` | leases that end with the body of an HTTP answer; which HTTP requests may be repeated; gRPC deadlines |
 //! | `http` | the proxy service and its upstream client |
 //! | `server` | listeners, workers, graceful shutdown |
 
@@ -54,6 +55,7 @@ pub mod load;
 #[cfg(feature = "http")]
 pub mod metrics;
 pub mod registry;
+pub mod resilience;
 #[cfg(feature = "server")]
 pub mod server;
 
