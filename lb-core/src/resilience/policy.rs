@@ -128,18 +128,18 @@ mod tests {
 
     type Error = deadline::Error<balance::Error<()>>;
 
-    fn retryable(error: Error) -> bool {
-        Policy::<(), (), _>::retryable(&OnTransient, Err(&error))
+    fn retryable(error: &Error) -> bool {
+        Policy::<(), (), _>::retryable(&OnTransient, Err(error))
     }
 
     #[test]
     fn only_what_another_endpoint_may_do_better_is_transient() {
-        assert!(retryable(Error::DeadlineExceeded));
-        assert!(retryable(Error::Inner(balance::Error::Inner(()))));
-        assert!(!retryable(Error::Inner(balance::Error::Overloaded)));
-        assert!(!retryable(Error::Inner(balance::Error::NoEndpoints)));
-        assert!(!retryable(Error::Inner(balance::Error::NoneReady)));
-        assert!(!retryable(Error::Malformed(Malformed::new("x", "y", "z"))));
+        assert!(retryable(&Error::DeadlineExceeded));
+        assert!(retryable(&Error::Inner(balance::Error::Inner(()))));
+        assert!(!retryable(&Error::Inner(balance::Error::Overloaded)));
+        assert!(!retryable(&Error::Inner(balance::Error::NoEndpoints)));
+        assert!(!retryable(&Error::Inner(balance::Error::NoneReady)));
+        assert!(!retryable(&Error::Malformed(Malformed::new("x", "y", "z"))));
         assert!(!Policy::<(), (), Error>::retryable(&OnTransient, Ok(&())));
     }
 }

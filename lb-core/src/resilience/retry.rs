@@ -1,9 +1,8 @@
 //! Further attempts at a request that failed, each at another endpoint.
 //!
 //! There is no mode for services that don't take [`Attempt`]s: retrying at one
-//! service is what `tower::retry` does, and it takes a
-//! [`TokenBudget`](super::budget::TokenBudget), too. It can't tell a balancer
-//! which endpoints have failed already.
+//! service is what `tower::retry` does, and it takes a [`TokenBudget`], too. It
+//! can't tell a balancer which endpoints have failed already.
 
 use std::{
     fmt,
@@ -413,7 +412,7 @@ mod tests {
         };
         let endpoints = Endpoints::new(3, Algorithm::RoundRobin, answer).await;
         let policy = policy_fn(
-            |request: &u32| (request % 2 == 0).then_some(*request),
+            |request: &u32| request.is_multiple_of(2).then_some(*request),
             |result: Result<&usize, &Error<Failure>>| result.is_ok(),
         );
         let retry = RetryLayer::new(policy).budget(generous()).layer(endpoints.attempts());
