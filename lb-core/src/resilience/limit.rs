@@ -311,7 +311,7 @@ mod tests {
         drop(running);
         assert_eq!(waiting.await, Ok(4));
         assert_eq!(limit.clone().oneshot(666).await, Err(Error::Inner("broken")));
-        let mut kept = Box::pin(limit.clone().oneshot(5));
+        let mut kept = Box::pin(limit.clone().ready_oneshot().await.unwrap().call(5));
         assert_eq!(kept.as_mut().await, Ok(5));
         let start = Instant::now();
         assert_eq!(limit.oneshot(6).await, Ok(6));
