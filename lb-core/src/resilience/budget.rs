@@ -181,6 +181,18 @@ mod tests {
     }
 
     #[test]
+    fn tower_s_own_rounds_its_shares() {
+        let allows = |budget: &dyn Budget| {
+            (0..100).for_each(|_| budget.deposit());
+            (0..1000).take_while(|_| budget.withdraw()).count()
+        };
+        let ttl = Duration::from_secs(10);
+        assert_eq!(allows(&tower::retry::budget::TpsBudget::new(ttl, 0, 0.6)), 100);
+        // A moment has passed since the first deposit, and something is forgotten.
+        assert!((59..=60).contains(&allows(&TokenBudget::new(0.6, 0.0))));
+    }
+
+    #[test]
     fn the_reserve_is_there_at_once_and_fills_up_again() {
         let budget = TokenBudget::new(0.0, 3.0);
         assert_eq!(spend(&budget, at(&budget, 0)), 30);

@@ -416,6 +416,54 @@ mod tests {
         tokio::time::timeout(ms(1_000_000), timed(&waits)).await.unwrap_err();
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_that_is_late_makes_no_difference() {
+        let service = one_at_a_time();
+        let (_answer, _hanging) = hang!(service);
+        let service = FailFast::new(service, Duration::from_micros(999_500));
+        let asks = || async {
+            let start = TokioInstant::now();
+            assert!(service.clone().oneshot(quick()).await.is_err());
+            start.elapsed()
+        };
+        assert_eq!(asks().await, ms(1000));
+        assert_eq!(asks().await, ms(0));
+    }
+
+    /// Ready as long as it is told so.
+    #[derive(Clone, Default)]
+    struct Told(Arc<std::sync::atomic::AtomicBool>);
+
+    impl Service<()> for Told {
+        type Response = ();
+        type Error = io::Error;
+        type Future = future::Ready<io::Result<()>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.0.load(Ordering::Relaxed) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }
+
+        fn call(&mut self, (): ()) -> Self::Future {
+            future::ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_request_waits_for_longer_though_others_got_through() {
+        let told = Told::default();
+        let service = FailFast::new(told.clone(), ms(3000));
+        let start = TokioInstant::now();
+        let waiting = tokio::spawn(service.clone().oneshot(()));
+        time::sleep(ms(2000)).await;
+        told.0.store(true, Ordering::Relaxed);
+        service.clone().oneshot(()).await.unwrap();
+        told.0.store(false, Ordering::Relaxed);
+        assert!(matches!(waiting.await.unwrap(), Err(Error::Unavailable)));
+        assert_eq!(start.elapsed(), ms(3000));
+        assert!(matches!(service.oneshot(()).await, Err(Error::Unavailable)));
+        assert_eq!(start.elapsed(), ms(6000), "for the others patience begins anew");
+    }
+
     /// Gets ready step by step, each after 100 ms, as long as it is polled.
     struct Slow {
         steps: u32,

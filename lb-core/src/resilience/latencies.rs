@@ -201,7 +201,9 @@ mod tests {
         assert_eq!(latencies.percentile(at(60)), None);
         (0..100).for_each(|_| latencies.observe(ms(10), at(60)));
         assert!(latencies.percentile(at(60)).is_some());
-        assert_eq!(latencies.percentile(at(600)), None, "after a long silence");
+        assert_eq!(latencies.percentile(at(630)), None, "after a long silence");
+        (0..100).for_each(|_| latencies.observe(ms(10), at(630)));
+        assert_eq!(latencies.percentile(at(1230)), None, "and after another one");
     }
 
     #[test]
