@@ -182,11 +182,9 @@ where
         };
         self.shared.budget.deposit();
         let started = clock::now();
-        let second = match self.shared.latencies.percentile(started) {
-            Some(unusual) => match started.checked_add(unusual) {
-                Some(at) => Second::Later { at: time::sleep_until(at.into()) },
-                None => Second::None,
-            },
+        let unusual = self.shared.latencies.percentile(started);
+        let second = match unusual.and_then(|unusual| started.checked_add(unusual)) {
+            Some(at) => Second::Later { at: time::sleep_until(at.into()) },
             None => Second::None,
         };
         let copy = attempt.again(copy);

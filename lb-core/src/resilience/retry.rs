@@ -126,7 +126,9 @@ impl<P: fmt::Debug> fmt::Debug for RetryLayer<P> {
 /// The answer is that of the last attempt, good or bad. A retry that would begin
 /// after the request's [deadline](Policy::deadline) is not made, nor waited for:
 /// the failure that is there is the answer. To cut off an attempt that is under
-/// way, put a [`DeadlineLayer`](super::deadline::DeadlineLayer) around this.
+/// way, put a [`DeadlineLayer`](super::deadline::DeadlineLayer) around this. That
+/// alone suffices to keep attempts from beginning too late; a policy that knows
+/// the deadline spares the wait for it.
 ///
 /// A request that may be repeated costs a copy of it and of the inner service;
 /// one that may not, nothing. Nothing is boxed.
