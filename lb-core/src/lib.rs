@@ -1,6 +1,6 @@
 //! Load balancing for Rust services: who is there ([`discovery`]), who is next
-//! ([`balance`]), how busy each of them is ([`load`]) and whether it can serve
-//! ([`health`]).
+//! ([`balance`]), how busy each of them is ([`load`]), whether it can serve
+//! ([`health`]), and what to do when one fails ([`resilience`]).
 //!
 //! One engine, used three ways:
 //!
@@ -96,7 +96,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | (default) | the balancer: no hyper, no sockets |
-//! | `http-types` | leases that end with the body of an HTTP answer, affinity by header, cookie and client |
+//! | `http-types` | of HTTP without a proxy: leases that end with the body, affinity, requests that may be repeated, gRPC deadlines |
 //! | `http` | the proxy service and its upstream client |
 //! | `test-util` | scripted endpoints, a source tests change, a clock, a conformance kit |
 //! | `server` | listeners, workers, graceful shutdown |
@@ -116,6 +116,7 @@ pub mod load;
 #[cfg(feature = "http")]
 pub mod metrics;
 pub mod registry;
+pub mod resilience;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "test-util")]
