@@ -22,19 +22,18 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use benches::simulation::{Distribution, Measured, Scenario, Settings, Table, svg};
+use benches::simulation::{Contender, Distribution, Measured, Scenario, Settings, Table, svg};
 use clap::Parser;
-use lb_core::balance::Algorithm;
 
 /// Compare the balancing algorithms in a simulation.
 #[derive(Parser)]
 struct Arguments {
-    /// Scenarios; all unless given.
+    /// Scenarios, such as slow or keys; all unless given.
     #[arg(long, value_delimiter = ',')]
     scenario: Vec<Scenario>,
-    /// Algorithms; all unless given.
+    /// Algorithms, such as peak_ewma or ring_hash_bounded; all unless given.
     #[arg(long, value_delimiter = ',')]
-    algorithm: Vec<Algorithm>,
+    algorithm: Vec<Contender>,
     /// Numbers of clients, each with a balancer of its own.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 50])]
     clients: Vec<usize>,
@@ -48,7 +47,7 @@ struct Arguments {
     #[arg(long, default_value_t = 100_000)]
     requests: usize,
     /// The part of what the servers without trouble can do that is asked of all.
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.6)]
     utilisation: f64,
     /// How many times slower a slow server is.
     #[arg(long, default_value_t = 10.0)]
@@ -73,7 +72,8 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let settings = arguments.settings()?;
     let scenarios = or_all(&arguments.scenario, Scenario::ALL);
-    let algorithms = or_all(&arguments.algorithm, Algorithm::ALL);
+    let all = Contender::all();
+    let algorithms = or_all(&arguments.algorithm, &all);
     let width = algorithms.iter().map(|algorithm| algorithm.name().len()).max().unwrap_or(0);
     let mut without_trouble = HashMap::new();
     let mut results = Vec::new();

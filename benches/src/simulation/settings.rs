@@ -33,7 +33,7 @@ impl Default for Settings {
             servers: 10,
             workers: 8,
             requests: 100_000,
-            utilisation: 0.5,
+            utilisation: 0.6,
             slowdown: 10.0,
             distribution: None,
             timeout: Duration::from_secs(1),
