@@ -15,7 +15,7 @@ const WIDTH: f64 = 860.0;
 const COLUMNS: usize = 2;
 /// Where in a panel the scale begins and ends; before it are the names, after it
 /// is what failed.
-const SCALE: (f64, f64) = (140.0, 340.0);
+const SCALE: (f64, f64) = (162.0, 334.0);
 const PANEL: f64 = WIDTH / COLUMNS as f64;
 const LINE: f64 = 17.0;
 const HEAD: f64 = 76.0;
