@@ -1,4 +1,5 @@
 //! What holds for every algorithm, whatever the cluster looks like.
+#![cfg(feature = "test-util")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::{
@@ -14,6 +15,7 @@ use lb_core::{
         Rendezvous, RingHash, ZoneAware,
     },
     load::{Load, Outcome},
+    testing::{self, conformance},
 };
 use proptest::prelude::*;
 
@@ -47,24 +49,11 @@ fn member(i: usize, weight: u32) -> Member<usize> {
     }
 }
 
-fn cluster(
-    weights: impl IntoIterator<Item = u32>,
-    factory: &dyn BalancerFactory,
-) -> Cluster<usize> {
-    let members = weights.into_iter().enumerate().map(|(i, weight)| member(i, weight));
-    Cluster::new(members.collect(), factory)
-}
-
 /// Who gets each of so many keys.
 fn owners(cluster: &Cluster<usize>, keys: u64) -> Vec<EndpointId> {
     (0..keys)
         .map(|key| cluster.pick(&PickContext::new().hash(Some(key))).unwrap().0.id.clone())
         .collect()
-}
-
-fn moved(before: &[EndpointId], after: &[EndpointId]) -> f64 {
-    let moved = before.iter().zip(after).filter(|(a, b)| a != b).count();
-    moved as f64 / before.len() as f64
 }
 
 #[derive(Clone, Debug)]
@@ -146,49 +135,32 @@ proptest! {
         }
     }
 
-    /// Over 100,000 picks, the share of each is its weight's within one in a
-    /// hundred; on a ring, within what so many random points allow.
     #[test]
     fn weights_are_respected(weights in prop::collection::vec(1..50_u32, 2..12), seed: u64) {
-        fastrand::seed(seed);
+        testing::seed(seed);
         for &algorithm in Algorithm::ALL {
-            let cluster = cluster(weights.iter().copied(), &algorithm);
-            let mut counts = vec![0_u32; weights.len()];
-            for _ in 0..100_000 {
-                counts[cluster.pick(&PickContext::new()).unwrap().0.endpoint.target] += 1;
-            }
-            let total: u32 = weights.iter().sum();
-            let limit = match algorithm {
+            let even = vec![1; weights.len()];
+            let weights = match algorithm {
+                _ if !algorithm.weighs() => &even,
+                // Looks at who is busy only, and nobody is.
+                Algorithm::FullScan => &even,
+                _ => &weights,
+            };
+            let tolerance = match algorithm {
+                // What so many random points on a ring allow.
                 Algorithm::RingHash => 4.0 * 0.5 / (1024.0 * weights.len() as f64).sqrt(),
                 _ => 0.01,
             };
-            for (&count, &weight) in counts.iter().zip(&weights) {
-                let even = 1.0 / weights.len() as f64;
-                let expected = match algorithm {
-                    _ if !algorithm.weighs() => even,
-                    // Looks at who is busy only, and nobody is.
-                    Algorithm::FullScan => even,
-                    _ => f64::from(weight) / f64::from(total),
-                };
-                let share = f64::from(count) / 100_000.0;
-                prop_assert!(
-                    (share - expected).abs() < limit,
-                    "{}: {:?} for weights {:?}", algorithm, counts, weights
-                );
-            }
+            conformance::weights(&algorithm, weights, tolerance);
         }
     }
+}
 
-    /// The same key goes to the same endpoint, in every process, whatever the
-    /// order in which endpoints are listed.
-    #[test]
-    fn hashing_is_deterministic(weights in prop::collection::vec(1..9_u32, 1..20)) {
-        for &algorithm in Algorithm::ALL.iter().filter(|algorithm| algorithm.hashes()) {
-            let one = cluster(weights.iter().copied(), &algorithm);
-            let members = (0..weights.len()).rev().map(|i| member(i, weights[i]));
-            let other = Cluster::new(members.collect(), &algorithm);
-            prop_assert_eq!(owners(&one, 500), owners(&other, 500), "{}", algorithm);
-        }
+#[test]
+fn every_algorithm_conforms() {
+    for (name, factory) in factories() {
+        println!("{name}");
+        conformance::balancer(&*factory);
     }
 }
 
@@ -198,21 +170,16 @@ fn one_of_a_hundred_leaves_and_few_keys_move() {
     let limits =
         [(Algorithm::RingHash, 0.015), (Algorithm::Maglev, 0.03), (Algorithm::Rendezvous, 0.015)];
     for (algorithm, limit) in limits {
-        let hundred = owners(&cluster([1; 100], &algorithm), 100_000);
-        for leaving in [0, 37, 99] {
-            let members = (0..100).filter(|&i| i != leaving).map(|i| member(i, 1));
-            let rest = owners(&Cluster::new(members.collect(), &algorithm), 100_000);
-            let moved = moved(&hundred, &rest);
-            println!("{algorithm}: without e{leaving}, {:.2} % of all keys move", moved * 100.0);
-            assert!(moved <= limit, "{algorithm}: {moved}");
-        }
+        let moved = conformance::disruption(&algorithm, 100);
+        println!("{algorithm}: {:.2} % of all keys move", moved * 100.0);
+        assert!(moved <= limit, "{algorithm}: {moved}");
     }
 }
 
 #[test]
 fn one_that_is_not_ready_moves_its_own_keys_only_and_gets_them_back() {
     for &algorithm in Algorithm::ALL.iter().filter(|algorithm| algorithm.hashes()) {
-        let cluster = cluster([1; 20], &algorithm);
+        let cluster = conformance::cluster(20, &algorithm);
         let before = owners(&cluster, 10_000);
         let load = &cluster.members()[7].load;
         load.set_healthy(false);
@@ -235,7 +202,7 @@ fn one_that_is_not_ready_moves_its_own_keys_only_and_gets_them_back() {
 #[test]
 fn a_key_that_everybody_asks_for_is_shared_when_loads_are_bounded() {
     for (name, factory) in factories().into_iter().filter(|(name, _)| name.starts_with("bounded")) {
-        let cluster = cluster([1; 10], &*factory);
+        let cluster = conformance::cluster(10, &*factory);
         let cx = PickContext::new().hash(Some(42));
         let leases: Vec<_> = (0..1000).map(|_| cluster.pick(&cx).unwrap().1).collect();
         let busiest = cluster.members().iter().map(|member| member.load.in_flight()).max();

@@ -6,6 +6,8 @@
 //! one atomic store; a request loads that snapshot, picks, takes a
 //! [`Lease`](crate::load::Lease) and calls. Nothing on the request path locks.
 
+#[cfg(feature = "http-types")]
+pub mod affinity;
 mod algorithm;
 mod aperture;
 mod attempt;
