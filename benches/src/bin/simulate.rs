@@ -52,6 +52,10 @@ struct Arguments {
     /// How many times slower a slow server is.
     #[arg(long, default_value_t = 10.0)]
     slowdown: f64,
+    /// How many times its share of requests in flight a server may have where
+    /// loads are bounded.
+    #[arg(long, default_value_t = 1.25)]
+    bound: f64,
     /// How requests differ in all scenarios: constant, exponential, log_normal
     /// or bimodal.
     #[arg(long)]
@@ -89,10 +93,11 @@ fn main() -> anyhow::Result<()> {
         writeln!(out, "{}", table.head())?;
         let mut rows = Vec::new();
         for (&clients, &algorithm) in pairs(&arguments.clients, algorithms) {
-            let figures = settings.simulation(scenario, clients).run(&algorithm);
+            let factory = algorithm.factory(arguments.bound);
+            let figures = settings.simulation(scenario, clients).run(&factory);
             let compared = scenario.is_troubled().then(|| {
                 let known = without_trouble.entry((algorithm, clients));
-                known.or_insert_with(|| settings.without_trouble(clients).run(&algorithm)).clone()
+                known.or_insert_with(|| settings.without_trouble(clients).run(&factory)).clone()
             });
             let name = algorithm.name();
             let row = Measured { algorithm: name, clients, figures, without_trouble: compared };
@@ -128,6 +133,7 @@ impl Arguments {
             "--slowdown {}: give a factor from 1 to 1000000",
             self.slowdown
         );
+        ensure!(self.bound >= 1.0, "--bound {}: give a factor of 1 or more", self.bound);
         ensure!(self.timeout >= 1, "--timeout 0: give 1 or more milliseconds");
         Ok(Settings {
             servers: self.servers,

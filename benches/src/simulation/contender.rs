@@ -10,8 +10,7 @@ use lb_core::balance::{
 pub enum Contender {
     /// As its name says.
     Algorithm(Algorithm),
-    /// [`RingHash`] that gives no server more than [`FACTOR`](Self::FACTOR)
-    /// times its share.
+    /// [`RingHash`] with bounded loads.
     RingHashBounded,
     /// [`Maglev`] likewise.
     MaglevBounded,
@@ -20,14 +19,27 @@ pub enum Contender {
 }
 
 impl Contender {
-    /// How many times its share of all requests in flight a server may have
-    /// where loads are bounded.
-    pub const FACTOR: f64 = 1.25;
-
     /// All of them, in the order in which they are shown.
     pub fn all() -> Vec<Self> {
         let bounded = [Self::RingHashBounded, Self::MaglevBounded, Self::RendezvousBounded];
         Algorithm::ALL.iter().copied().map(Self::Algorithm).chain(bounded).collect()
+    }
+
+    /// Makes its balancers. Where loads are bounded, a server has no more than
+    /// `bound` times its share of the requests in flight.
+    pub fn factory(self, bound: f64) -> impl BalancerFactory {
+        move |candidates: &[Candidate]| -> Arc<dyn Balancer> {
+            match self {
+                Self::Algorithm(algorithm) => algorithm.build(candidates),
+                Self::RingHashBounded => {
+                    Arc::new(RingHash::new(candidates).bounded(bound, candidates))
+                }
+                Self::MaglevBounded => Arc::new(Maglev::new(candidates).bounded(bound, candidates)),
+                Self::RendezvousBounded => {
+                    Arc::new(Rendezvous::new(candidates).bounded(bound, candidates))
+                }
+            }
+        }
     }
 
     /// Its name on the command line and in tables.
@@ -44,23 +56,6 @@ impl Contender {
 impl From<Algorithm> for Contender {
     fn from(algorithm: Algorithm) -> Self {
         Self::Algorithm(algorithm)
-    }
-}
-
-impl BalancerFactory for Contender {
-    fn build(&self, candidates: &[Candidate]) -> Arc<dyn Balancer> {
-        match self {
-            Self::Algorithm(algorithm) => algorithm.build(candidates),
-            Self::RingHashBounded => {
-                Arc::new(RingHash::new(candidates).bounded(Self::FACTOR, candidates))
-            }
-            Self::MaglevBounded => {
-                Arc::new(Maglev::new(candidates).bounded(Self::FACTOR, candidates))
-            }
-            Self::RendezvousBounded => {
-                Arc::new(Rendezvous::new(candidates).bounded(Self::FACTOR, candidates))
-            }
-        }
     }
 }
 

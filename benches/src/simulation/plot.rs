@@ -54,11 +54,11 @@ impl Plot {
             add(&mut this.algorithms, measured.algorithm);
             add(&mut this.clients, measured.clients);
         }
-        let steps = || all().map(p99).filter(|p99| *p99 > 0.0).map(|p99| 2.0 * p99.log10());
+        let all_steps = || all().map(p99).filter(|p99| *p99 > 0.0).map(steps);
         #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
-        if let Some(least) = steps().reduce(f64::min) {
+        if let Some(least) = all_steps().reduce(f64::min) {
             this.from = least.floor() as i32;
-            this.to = steps().fold(least, f64::max).ceil().max(least.floor() + 1.0) as i32;
+            this.to = (all_steps().fold(least, f64::max).ceil() as i32).max(this.from + 1);
         }
         this
     }
@@ -77,79 +77,93 @@ impl Plot {
              <text class=\"title\" x=\"16\" y=\"28\">p99 latency in milliseconds, logarithmic; \
              beside it, what part of requests failed</text>"
         )?;
-        let mut x = 22.0;
-        for (at, clients) in self.clients.iter().enumerate() {
-            let what = if *clients == 1 { "1 client (a proxy)" } else { "clients" };
-            let label = if *clients == 1 { what.to_owned() } else { format!("{clients} {what}") };
+        for (at, &clients) in self.clients.iter().enumerate() {
+            let x = 22.0 + 140.0 * at as f64;
+            let label = match clients {
+                1 => "1 client (a proxy)".to_owned(),
+                more => format!("{more} clients"),
+            };
             self.mark(svg, at, x, 48.0)?;
             writeln!(svg, "<text x=\"{}\" y=\"52\">{label}</text>", x + 10.0)?;
-            x += 140.0;
         }
         for (at, (scenario, measured)) in results.iter().enumerate() {
             let (column, row) = (at % COLUMNS, at / COLUMNS);
             let (x, y) = (column as f64 * PANEL, HEAD + row as f64 * panel);
-            writeln!(svg, "<g transform=\"translate({x} {y})\">")?;
-            self.panel(svg, *scenario, measured)?;
+            writeln!(
+                svg,
+                "<g transform=\"translate({x} {y})\">\
+                 <text class=\"title\" x=\"16\" y=\"18\">{scenario}: {}</text>",
+                scenario.about()
+            )?;
+            self.lines(svg)?;
+            self.scale(svg)?;
+            for measured in measured {
+                self.result(svg, measured)?;
+            }
+            self.failures(svg, measured)?;
             writeln!(svg, "</g>")?;
         }
         writeln!(svg, "</svg>")
     }
 
-    fn panel(&self, svg: &mut String, scenario: Scenario, all: &[Measured]) -> fmt::Result {
-        let bottom = TITLE + LINE * self.algorithms.len() as f64;
-        writeln!(
-            svg,
-            "<text class=\"title\" x=\"16\" y=\"18\">{scenario}: {}</text>",
-            scenario.about()
-        )?;
+    fn lines(&self, svg: &mut String) -> fmt::Result {
+        let (from, to) = SCALE;
         for (row, algorithm) in self.algorithms.iter().enumerate() {
-            let y = TITLE + LINE * (row as f64 + 0.5);
+            let (y, end) = (middle(row), from - 8.0);
             writeln!(
                 svg,
-                "<path class=\"line\" d=\"M{} {y}H{}\"/>\
-                 <text class=\"end\" x=\"{}\" y=\"{}\">{algorithm}</text>",
-                SCALE.0,
-                SCALE.1,
-                SCALE.0 - 8.0,
+                "<path class=\"line\" d=\"M{from} {y}H{to}\"/>\
+                 <text class=\"end\" x=\"{end}\" y=\"{}\">{algorithm}</text>",
                 y + 4.0
             )?;
         }
+        Ok(())
+    }
+
+    fn scale(&self, svg: &mut String) -> fmt::Result {
+        let bottom = TITLE + LINE * self.algorithms.len() as f64;
         for step in self.from..=self.to {
-            let x = self.x(f64::from(step));
-            let label = 10_f64.powf(f64::from(step) / 2.0);
-            let label = if step % 2 == 0 { label } else { (label / 3.1622).round() * 3.0 };
+            let ten = 10_f64.powi(step.div_euclid(2));
+            let label = if step.rem_euclid(2) == 0 { ten } else { 3.0 * ten };
+            let x = self.x(label);
             writeln!(
                 svg,
-                "<path class=\"grid\" d=\"M{x} {TITLE}V{bottom}\"/>\
-                 <text class=\"small mid\" x=\"{x}\" y=\"{}\">{label}</text>",
+                "<path class=\"grid\" d=\"M{x:.1} {TITLE}V{bottom}\"/>\
+                 <text class=\"small mid\" x=\"{x:.1}\" y=\"{}\">{label}</text>",
                 bottom + 14.0
             )?;
         }
+        Ok(())
+    }
+
+    fn result(&self, svg: &mut String, measured: &Measured) -> fmt::Result {
+        let row = self.algorithms.iter().position(|name| *name == measured.algorithm);
+        let style = self.clients.iter().position(|clients| *clients == measured.clients);
+        match (row, style, p99(measured)) {
+            (Some(row), Some(style), p99) if p99 > 0.0 => {
+                self.mark(svg, style, self.x(p99), middle(row))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One part for each number of clients.
+    fn failures(&self, svg: &mut String, all: &[Measured]) -> fmt::Result {
         for (row, algorithm) in self.algorithms.iter().enumerate() {
-            let y = TITLE + LINE * (row as f64 + 0.5);
-            let mut failed = Vec::new();
-            for (at, clients) in self.clients.iter().enumerate() {
-                let Some(measured) =
-                    all.iter().find(|one| one.algorithm == *algorithm && one.clients == *clients)
-                else {
-                    continue;
-                };
-                let p99 = p99(measured);
-                if p99 > 0.0 {
-                    self.mark(svg, at, self.x(2.0 * p99.log10()), y)?;
-                }
-                failed.push(measured.figures.failure_rate() * 100.0);
+            let of_this = all.iter().filter(|measured| measured.algorithm == *algorithm);
+            let failed: Vec<_> =
+                of_this.map(|measured| measured.figures.failure_rate() * 100.0).collect();
+            if failed.iter().all(|percent| *percent < 0.05) {
+                continue;
             }
-            if failed.iter().any(|percent| *percent >= 0.05) {
-                let failed: Vec<_> = failed.iter().map(|percent| format!("{percent:.1}")).collect();
-                writeln!(
-                    svg,
-                    "<text class=\"small\" x=\"{}\" y=\"{}\">{} %</text>",
-                    SCALE.1 + 10.0,
-                    y + 4.0,
-                    failed.join(" / ")
-                )?;
-            }
+            let failed: Vec<_> = failed.iter().map(|percent| format!("{percent:.1}")).collect();
+            writeln!(
+                svg,
+                "<text class=\"small\" x=\"{}\" y=\"{}\">{} %</text>",
+                SCALE.1 + 10.0,
+                middle(row) + 4.0,
+                failed.join(" / ")
+            )?;
         }
         Ok(())
     }
@@ -161,10 +175,21 @@ impl Plot {
         writeln!(svg, "<circle class=\"mark{style}\" cx=\"{x:.1}\" cy=\"{y}\" r=\"{radius}\"/>")
     }
 
-    fn x(&self, step: f64) -> f64 {
-        let part = (step - f64::from(self.from)) / f64::from(self.to - self.from);
+    /// Where so many milliseconds are.
+    fn x(&self, milliseconds: f64) -> f64 {
+        let part = (steps(milliseconds) - f64::from(self.from)) / f64::from(self.to - self.from);
         SCALE.0 + part * (SCALE.1 - SCALE.0)
     }
+}
+
+/// The middle of a line.
+fn middle(row: usize) -> f64 {
+    TITLE + LINE * (row as f64 + 0.5)
+}
+
+/// How many roots of ten it is the product of.
+fn steps(milliseconds: f64) -> f64 {
+    2.0 * milliseconds.log10()
 }
 
 /// In milliseconds.
