@@ -3,7 +3,7 @@
 # Ctrl-C leaves nothing half-written that a later run would take for whole.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help up scale down logs demo images test bench compare routing fmt lint doc
+.PHONY: help up scale down logs demo images test bench compare routing simulate fmt lint doc
 
 CARGO ?= cargo
 
@@ -41,6 +41,9 @@ compare: ## Processor time per request beside nginx and HAProxy (installs them)
 routing: images ## Time from "listens" to the first request, over 20 containers
 	$(CARGO) build --release --locked -p lb-bin -p benches
 	$(CARGO) run --release --locked -p benches --bin time-to-route
+
+simulate: ## Every algorithm in every kind of trouble, simulated: ARGS="--scenario slow"
+	$(CARGO) run --release --locked -p benches --bin simulate -- $(ARGS)
 
 fmt: ## Formats the code
 	$(CARGO) fmt

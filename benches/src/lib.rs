@@ -2,4 +2,5 @@
 
 pub mod load;
 pub mod process;
+pub mod simulation;
 pub mod stats;
