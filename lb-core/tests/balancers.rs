@@ -142,8 +142,6 @@ proptest! {
             let even = vec![1; weights.len()];
             let weights = match algorithm {
                 _ if !algorithm.weighs() => &even,
-                // Looks at who is busy only, and nobody is.
-                Algorithm::FullScan => &even,
                 _ => &weights,
             };
             let tolerance = match algorithm {

@@ -1,6 +1,9 @@
-use super::{Balancer, Candidate, PickContext, least_request::is_busier};
+use std::cmp::Ordering;
 
-/// The least busy of all candidates, for its weight; ties are broken at random.
+use super::{Balancer, Candidate, PickContext, least_request::compare_load};
+
+/// The least busy of all candidates, for its weight; of those that tie, any, as
+/// often as its weight says.
 ///
 /// What nginx and HAProxy call least connections. One balancer that sees all
 /// requests does a little better with it than with [`LeastRequest`]; several
@@ -20,11 +23,25 @@ impl FullScan {
 
 impl Balancer for FullScan {
     fn pick(&self, candidates: &[Candidate], cx: &PickContext<'_>) -> Option<usize> {
-        let n = candidates.len();
-        let from = if n == 0 { 0 } else { fastrand::usize(..n) };
-        (from..n).chain(0..from).filter(|&at| cx.allows(&candidates[at])).reduce(|best, at| {
-            if is_busier(&candidates[best], &candidates[at]) { at } else { best }
-        })
+        let mut best: Option<usize> = None;
+        let mut tied = 0;
+        for (at, candidate) in candidates.iter().enumerate().filter(|(_, one)| cx.allows(one)) {
+            let weight = u64::from(candidate.weight);
+            let order = best.map(|best| compare_load(candidate, &candidates[best]));
+            match order {
+                Some(Ordering::Greater) => continue,
+                // Each of those that tie is kept as often as its weight says.
+                Some(Ordering::Equal) => {
+                    tied += weight;
+                    if fastrand::u64(..tied) >= weight {
+                        continue;
+                    }
+                }
+                Some(Ordering::Less) | None => tied = weight,
+            }
+            best = Some(at);
+        }
+        best
     }
 }
 

@@ -1,3 +1,5 @@
+use std::cmp::Ordering;
+
 use super::{Balancer, Candidate, PickContext, draw::Draw};
 
 /// The less busy, for its weight, of two candidates drawn at random.
@@ -29,18 +31,17 @@ impl LeastRequest {
 impl Balancer for LeastRequest {
     fn pick(&self, candidates: &[Candidate], cx: &PickContext<'_>) -> Option<usize> {
         let (first, second) = self.0.two(candidates, cx)?;
-        let busier = is_busier(&candidates[first], &candidates[second]);
+        let busier = compare_load(&candidates[first], &candidates[second]).is_gt();
         Some(if busier { second } else { first })
     }
 }
 
-/// Whether `a` has more requests in flight for its weight than `b`, without
-/// dividing.
+/// Which of two has fewer requests in flight for its weight, without dividing.
 #[inline]
-pub(super) fn is_busier(a: &Candidate, b: &Candidate) -> bool {
-    let cost =
+pub(super) fn compare_load(a: &Candidate, b: &Candidate) -> Ordering {
+    let load =
         |of: &Candidate, other: &Candidate| of.load.in_flight() as u128 * u128::from(other.weight);
-    cost(a, b) > cost(b, a)
+    load(a, b).cmp(&load(b, a))
 }
 
 #[cfg(test)]

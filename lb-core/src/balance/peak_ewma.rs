@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use super::{Balancer, Candidate, PickContext, draw::Draw, least_request::is_busier};
+use super::{Balancer, Candidate, PickContext, draw::Draw, least_request::compare_load};
 use crate::load::Timing;
 
 /// The cheaper of two candidates drawn by weight, where cost is latency times
@@ -53,7 +53,7 @@ impl Balancer for PeakEwma {
             (false, true) => false,
             _ => match (self.cost(a, now), self.cost(b, now)) {
                 (Some(a), Some(b)) => a > b,
-                _ => is_busier(a, b),
+                _ => compare_load(a, b).is_gt(),
             },
         };
         Some(if dearer { second } else { first })

@@ -32,7 +32,7 @@ impl Rendezvous {
     }
 
     /// Keeps the requests in flight of each endpoint below `factor` times its
-    /// fair share, such as 1.25. A factor below 1, which can't be kept, counts
+    /// fair share, such as 2. A factor below 1, which can't be kept, counts
     /// as 1.
     #[must_use]
     pub fn bounded(self, factor: f64, candidates: &[Candidate]) -> Self {

@@ -32,7 +32,7 @@ impl RingHash {
     }
 
     /// Keeps the requests in flight of each endpoint below `factor` times its
-    /// fair share, such as 1.25; keys that would exceed that go to another one,
+    /// fair share, such as 2; keys that would exceed that go to another one,
     /// always the same. A factor below 1, which can't be kept, counts as 1.
     #[must_use]
     pub fn bounded(self, factor: f64, candidates: &[Candidate]) -> Self {
