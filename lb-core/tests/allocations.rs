@@ -1,0 +1,70 @@
+//! What the path of a request allocates, counted for this thread alone.
+
+use std::{convert::Infallible, future::ready, hint::black_box, sync::Arc};
+
+use allocation_counter::measure;
+use futures_util::FutureExt;
+use lb_core::{
+    Balance,
+    balance::{Algorithm, Cluster, Member, PickContext},
+    discovery,
+    load::Load,
+};
+use tower::{Service, ServiceExt, service_fn};
+
+const TIMES: u64 = 10_000;
+const SIZES: [usize; 2] = [10, 1_000];
+
+fn cluster(algorithm: Algorithm, endpoints: usize) -> Cluster<usize> {
+    let member = |n: usize| Member {
+        id: format!("endpoint-{n}").into(),
+        weight: 1,
+        target: n,
+        load: Arc::new(Load::new(true)),
+    };
+    Cluster::new((0..endpoints).map(member).collect(), &algorithm)
+}
+
+#[test]
+fn an_allocation_is_counted() {
+    assert_eq!(measure(|| drop(black_box(Box::new(1)))).count_total, 1);
+}
+
+#[test]
+fn neither_a_pick_nor_the_end_of_its_lease_allocates() {
+    for &algorithm in Algorithm::ALL {
+        for endpoints in SIZES {
+            let cluster = cluster(algorithm, endpoints);
+            let mut leases = Vec::with_capacity(TIMES as usize);
+            let picks = measure(|| {
+                for _ in 0..TIMES {
+                    leases.push(cluster.pick(&PickContext::new()).map(|(_, lease)| lease));
+                }
+            });
+            assert!(leases.iter().all(Option::is_some), "{algorithm} picks");
+            assert_eq!(picks.count_total, 0, "{algorithm}, picks among {endpoints}");
+            let ends = measure(|| leases.drain(..).for_each(drop));
+            assert_eq!(ends.count_total, 0, "{algorithm}, ends of leases among {endpoints}");
+        }
+    }
+}
+
+#[test]
+fn a_call_through_a_balance_allocates_nothing_of_its_own() {
+    for &algorithm in Algorithm::ALL {
+        for endpoints in SIZES {
+            let connect = |_: &_, _: &_| service_fn(|n: u64| ready(Ok::<_, Infallible>(n)));
+            let (mut balance, driver) =
+                Balance::new(discovery::fixed(0..endpoints), connect, algorithm);
+            driver.now_or_never().expect("a fixed discovery ends at once");
+            let mut call = |n| {
+                let answer = async { balance.ready().await?.call(n).await };
+                assert_eq!(answer.now_or_never(), Some(Ok(n)));
+            };
+            // The first on a thread makes that thread known to arc-swap.
+            call(0);
+            let calls = measure(|| (0..TIMES).for_each(call));
+            assert_eq!(calls.count_total, 0, "{algorithm}, calls among {endpoints}");
+        }
+    }
+}
