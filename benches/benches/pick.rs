@@ -6,7 +6,7 @@ use std::{convert::Infallible, future::ready, hint::black_box, sync::Arc};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use lb_core::{
-    Balance, EndpointId,
+    Balance, Endpoint, EndpointId,
     balance::{Algorithm, Cluster, Member, PickContext},
     discovery,
     load::Load,
@@ -16,8 +16,7 @@ use tower::{Service, service_fn};
 fn cluster(algorithm: Algorithm, endpoints: usize) -> Cluster<usize> {
     let member = |n: usize| Member {
         id: format!("endpoint-{n}").into(),
-        weight: 1,
-        target: n,
+        endpoint: Endpoint::new(n),
         load: Arc::new(Load::new(true)),
     };
     Cluster::new((0..endpoints).map(member).collect(), &algorithm)
@@ -31,7 +30,7 @@ fn pick(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::from_parameter(endpoints), |bencher| {
                 bencher.iter(|| {
                     let (member, lease) = cluster.pick(&PickContext::new()).expect("all are ready");
-                    drop(black_box((member.target, lease)));
+                    drop(black_box((member.endpoint.target, lease)));
                 });
             });
         }
@@ -49,7 +48,7 @@ fn call(criterion: &mut Criterion) {
     let connect = |_: &EndpointId, _: &usize| service_fn(|n: u64| ready(Ok::<_, Infallible>(n)));
     let (mut balance, driver) =
         Balance::new(discovery::fixed(0..10_usize), connect, Algorithm::LeastRequest);
-    runtime.block_on(driver);
+    runtime.block_on(driver.run());
     group.bench_function("balance", |bencher| {
         bencher.iter(|| runtime.block_on(balance.call(black_box(1))));
     });

@@ -45,20 +45,39 @@ pub struct Endpoint<T> {
     /// The share of requests relative to the others; 1 unless said otherwise.
     /// An endpoint of weight 0 gets no new requests.
     pub weight: u32,
+    /// The level it belongs to, 0 being the first choice. Those of the next
+    /// level get requests as those before them fail.
+    pub priority: u32,
+    /// Where it runs, if its source knows.
+    pub zone: Option<Arc<str>>,
     /// Whether its source wants it used.
     pub state: State,
 }
 
 impl<T> Endpoint<T> {
-    /// An active endpoint of weight 1.
+    /// An active endpoint of weight 1 and the first priority.
     pub fn new(target: T) -> Self {
-        Self { target, weight: 1, state: State::Active }
+        Self { target, weight: 1, priority: 0, zone: None, state: State::Active }
     }
 
     /// Sets the weight.
     #[must_use]
     pub fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
+        self
+    }
+
+    /// Sets the priority, 0 being the first choice.
+    #[must_use]
+    pub fn priority(mut self, priority: u32) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Sets the zone.
+    #[must_use]
+    pub fn zone(mut self, zone: impl Into<Arc<str>>) -> Self {
+        self.zone = Some(zone.into());
         self
     }
 
@@ -69,9 +88,26 @@ impl<T> Endpoint<T> {
         self
     }
 
+    /// What is said of this endpoint, said of another target.
+    pub fn with<U>(&self, target: U) -> Endpoint<U> {
+        Endpoint {
+            target,
+            weight: self.weight,
+            priority: self.priority,
+            zone: self.zone.clone(),
+            state: self.state.clone(),
+        }
+    }
+
+    /// Whether its source wants it to get new requests.
+    pub fn is_wanted(&self) -> bool {
+        self.state == State::Active && self.weight > 0
+    }
+
     /// The same endpoint with another target.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Endpoint<U> {
-        Endpoint { target: f(self.target), weight: self.weight, state: self.state }
+        let Self { target, weight, priority, zone, state } = self;
+        Endpoint { target: f(target), weight, priority, zone, state }
     }
 }
 

@@ -26,7 +26,7 @@
 //!     service_fn(move |name: String| async move { Ok::<_, std::io::Error>(format!("{name} via {address}")) })
 //! };
 //! let (balance, driver) = Balance::new(backends, connect, Algorithm::LeastRequest);
-//! tokio::spawn(driver);
+//! tokio::spawn(driver.run());
 //! let answer = balance.oneshot("hello".to_owned()).await?;
 //! assert!(answer.starts_with("hello via 10.0.0."));
 //! # Ok(())
@@ -38,10 +38,12 @@
 //! | feature | adds |
 //! |---|---|
 //! | (default) | the balancer: no hyper, no sockets |
+//! | `http-types` | leases that end with the body of an HTTP answer |
 //! | `http` | the proxy service and its upstream client |
 //! | `server` | listeners, workers, graceful shutdown |
 
 pub mod balance;
+mod clock;
 pub mod discovery;
 pub mod endpoint;
 #[cfg(feature = "http")]

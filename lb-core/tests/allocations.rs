@@ -6,9 +6,10 @@ use allocation_counter::measure;
 use futures_util::FutureExt;
 use lb_core::{
     Balance,
-    balance::{Algorithm, Cluster, Member, PickContext},
+    balance::{Algorithm, Cluster, Member, PickContext, hash},
     discovery,
-    load::Load,
+    endpoint::Endpoint,
+    load::{Lease, Load, Outcome},
 };
 use tower::{Service, ServiceExt, service_fn};
 
@@ -18,8 +19,7 @@ const SIZES: [usize; 2] = [10, 1_000];
 fn cluster(algorithm: Algorithm, endpoints: usize) -> Cluster<usize> {
     let member = |n: usize| Member {
         id: format!("endpoint-{n}").into(),
-        weight: 1,
-        target: n,
+        endpoint: Endpoint::new(n),
         load: Arc::new(Load::new(true)),
     };
     Cluster::new((0..endpoints).map(member).collect(), &algorithm)
@@ -37,26 +37,28 @@ fn neither_a_pick_nor_the_end_of_its_lease_allocates() {
             let cluster = cluster(algorithm, endpoints);
             let mut leases = Vec::with_capacity(TIMES as usize);
             let picks = measure(|| {
-                for _ in 0..TIMES {
-                    leases.push(cluster.pick(&PickContext::new()).map(|(_, lease)| lease));
+                for n in 0..TIMES {
+                    let cx = PickContext::new().hash(Some(hash::of(&n.to_le_bytes())));
+                    leases.push(cluster.pick(&cx).map(|(_, lease)| lease));
                 }
             });
             assert!(leases.iter().all(Option::is_some), "{algorithm} picks");
             assert_eq!(picks.count_total, 0, "{algorithm}, picks among {endpoints}");
-            let ends = measure(|| leases.drain(..).for_each(drop));
+            let finish = |lease: Lease| lease.finish(Outcome::Success);
+            let ends = measure(|| leases.drain(..).flatten().for_each(finish));
             assert_eq!(ends.count_total, 0, "{algorithm}, ends of leases among {endpoints}");
         }
     }
 }
 
 #[test]
-fn a_call_through_a_balance_allocates_nothing_of_its_own() {
+fn a_call_through_a_balance_allocates_nothing() {
     for &algorithm in Algorithm::ALL {
         for endpoints in SIZES {
             let connect = |_: &_, _: &_| service_fn(|n: u64| ready(Ok::<_, Infallible>(n)));
             let (mut balance, driver) =
                 Balance::new(discovery::fixed(0..endpoints), connect, algorithm);
-            driver.now_or_never().expect("a fixed discovery ends at once");
+            driver.run().now_or_never().expect("a fixed discovery ends at once");
             let mut call = |n| {
                 let answer = async { balance.ready().await?.call(n).await };
                 assert_eq!(answer.now_or_never(), Some(Ok(n)));

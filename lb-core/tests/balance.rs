@@ -35,7 +35,7 @@ fn connect(_: &lb_core::EndpointId, name: &&'static str) -> Echo {
 async fn follows_discovery() {
     let (changes, discovery) = discovery::channel();
     let (balance, driver) = Balance::new(discovery, connect, Algorithm::RoundRobin);
-    let driver = tokio::spawn(driver);
+    let driver = tokio::spawn(driver.run());
 
     changes.send(Change::Reset(vec![("1".into(), Endpoint::new("a"))])).unwrap();
     assert_eq!(names(&balance, 2).await, ["a", "a"]);
@@ -62,7 +62,7 @@ async fn follows_discovery() {
 async fn a_request_waits_for_the_first_endpoint() {
     let (changes, discovery) = discovery::channel();
     let (balance, driver) = Balance::new(discovery, connect, Algorithm::LeastRequest);
-    tokio::spawn(driver);
+    tokio::spawn(driver.run());
     let waiting = tokio::spawn(balance.oneshot(()));
     tokio::time::sleep(Duration::from_secs(5)).await;
     changes.upsert("1", Endpoint::new("a")).unwrap();
@@ -73,7 +73,7 @@ async fn a_request_waits_for_the_first_endpoint() {
 async fn a_wait_ends() {
     let empty = discovery::fixed(Vec::<&'static str>::new());
     let (balance, driver) = Balance::new(empty, connect, Algorithm::LeastRequest);
-    driver.await;
+    driver.run().await;
     let at = tokio::time::Instant::now();
     let error = balance.clone().wait(Duration::from_secs(3)).oneshot(()).await.unwrap_err();
     assert!(matches!(error, Error::NoEndpoints), "{error}");
@@ -99,7 +99,7 @@ async fn an_unchanged_endpoint_keeps_its_service() {
     changes.send(set("b2")).unwrap();
     changes.upsert("1", Endpoint::new("a").weight(5)).unwrap();
     drop(changes);
-    driver.await;
+    driver.run().await;
     let mut all = Vec::new();
     making.recv_many(&mut all, 10).await;
     assert_eq!(all, ["1", "2", "2"], "only the one whose target changed is made again");
@@ -115,7 +115,7 @@ async fn load_counts_until_the_response_or_the_end_of_interest() {
     };
     let (mut balance, driver) =
         Balance::new(discovery::fixed(["a"]), connect, Algorithm::LeastRequest);
-    driver.await;
+    driver.run().await;
     let cluster = balance.cluster().unwrap();
     let in_flight = || cluster.members()[0].load.in_flight();
 
@@ -135,7 +135,7 @@ async fn the_error_of_the_inner_service_is_kept() {
         service_fn(|()| future::ready(Err::<(), _>(io::Error::other("broken"))))
     };
     let (balance, driver) = Balance::new(discovery::fixed(["a"]), connect, Algorithm::RoundRobin);
-    driver.await;
+    driver.run().await;
     let Err(Error::Inner(error)) = balance.oneshot(()).await else { panic!("no inner error") };
     assert_eq!(error.to_string(), "broken");
 }

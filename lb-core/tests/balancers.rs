@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use lb_core::{
-    EndpointId,
+    Endpoint, EndpointId,
     balance::{Algorithm, BalancerFactory, Candidate, PickContext},
     load::Load,
 };
@@ -30,10 +30,10 @@ proptest! {
         let candidates: Vec<_> = shapes
             .iter()
             .enumerate()
-            .map(|(i, shape)| Candidate {
-                id: format!("e{i}").into(),
-                weight: shape.weight,
-                load: Arc::new(Load::new(shape.ready)),
+            .map(|(i, shape)| {
+                let endpoint = Endpoint::new(()).weight(shape.weight);
+                let load = Arc::new(Load::new(shape.ready));
+                Candidate::new(format!("e{i}").into(), &endpoint, load)
             })
             .collect();
         let leases: Vec<_> = candidates

@@ -19,6 +19,7 @@ use lb_core::{
     Balance,
     balance::{Algorithm, Cluster, Member, PickContext},
     discovery,
+    endpoint::Endpoint,
     load::Load,
 };
 use pingora_load_balancing::{
@@ -52,13 +53,13 @@ pub fn picks(table: &mut impl Table) {
 fn lb_core(algorithm: Algorithm, endpoints: usize) -> impl Fn(u64) + Sync {
     let member = |n: usize| Member {
         id: format!("endpoint-{n}").into(),
-        weight: 1,
-        target: n,
+        endpoint: Endpoint::new(n),
         load: Arc::new(Load::new(true)),
     };
     let cluster = Cluster::new((0..endpoints).map(member).collect(), &algorithm);
-    move |_key| {
-        drop(black_box(cluster.pick(&PickContext::new()).expect("all are ready")));
+    move |key| {
+        let cx = PickContext::new().hash(Some(key));
+        drop(black_box(cluster.pick(&cx).expect("all are ready")));
     }
 }
 
@@ -77,7 +78,7 @@ where
 pub fn balance(algorithm: Algorithm, endpoints: usize) -> Balance<Echo> {
     let echoes = discovery::fixed(0..endpoints);
     let (balance, driver) = Balance::new(echoes, |_: &_, _: &_| Echo, algorithm);
-    driver.now_or_never().expect("a fixed discovery ends at once");
+    driver.run().now_or_never().expect("a fixed discovery ends at once");
     balance
 }
 

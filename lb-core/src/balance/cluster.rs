@@ -2,8 +2,8 @@ use std::{fmt, sync::Arc};
 
 use super::{Balancer, BalancerFactory, Candidate, PickContext};
 use crate::{
-    endpoint::EndpointId,
-    load::{Lease, Load},
+    endpoint::{Endpoint, EndpointId},
+    load::{Lease, Load, Timing},
 };
 
 /// A set of endpoints and the balancer built for it: an immutable snapshot.
@@ -11,6 +11,7 @@ pub struct Cluster<T> {
     members: Vec<Member<T>>,
     candidates: Vec<Candidate>,
     balancer: Arc<dyn Balancer>,
+    timing: Option<Timing>,
 }
 
 /// One endpoint of a [`Cluster`].
@@ -18,36 +19,74 @@ pub struct Cluster<T> {
 pub struct Member<T> {
     /// Who it is.
     pub id: EndpointId,
-    /// Its share of requests; 0 for none.
-    pub weight: u32,
-    /// What requests are sent to.
-    pub target: T,
+    /// What its source says of it, and what requests are sent to.
+    pub endpoint: Endpoint<T>,
     /// Its requests in flight and its readiness. Keep it from one snapshot to
     /// the next for as long as the endpoint is the same.
     pub load: Arc<Load>,
 }
+
+/// Picks tried in place of endpoints that are warming up, or that another
+/// request has filled between pick and lease.
+const REDRAWS: usize = 4;
 
 impl<T> Cluster<T> {
     /// Builds a snapshot, and a balancer for it.
     pub fn new(members: Vec<Member<T>>, factory: &dyn BalancerFactory) -> Self {
         let candidates: Vec<_> = members
             .iter()
-            .map(|member| Candidate {
-                id: member.id.clone(),
-                weight: member.weight.max(1),
-                load: Arc::clone(&member.load),
+            .map(|member| {
+                Candidate::new(member.id.clone(), &member.endpoint, Arc::clone(&member.load))
             })
             .collect();
         let balancer = factory.build(&candidates);
-        Self { members, candidates, balancer }
+        let timing = balancer.timing();
+        Self { members, candidates, balancer, timing }
     }
 
     /// Picks a member for one request and counts the request against it, or
     /// `None` when `cx` allows no member.
     pub fn pick(&self, cx: &PickContext<'_>) -> Option<(&Member<T>, Lease)> {
-        let at = self.balancer.pick(&self.candidates, cx)?;
-        let member = self.members.get(at)?;
-        Some((member, member.load.lease()))
+        let mut cx = *cx;
+        if self.timing.is_some() {
+            cx.now = Some(cx.now());
+        }
+        let mut redraws = REDRAWS;
+        loop {
+            let at = self.balancer.pick(&self.candidates, &cx)?;
+            let member = self.members.get(at)?;
+            // One that is warming up gives some of its turns to the others.
+            if redraws > 0 && is_cold(&member.load) {
+                redraws -= 1;
+                continue;
+            }
+            let timed = self.timing.and_then(|timing| Some((cx.now?, timing)));
+            match member.load.try_lease(cx.max_in_flight, timed) {
+                Some(lease) => return Some((member, lease)),
+                None if redraws == 0 => return None,
+                None => redraws -= 1,
+            }
+        }
+    }
+
+    /// The same, staying away from those `tried` before for as long as there are
+    /// others. When there are none left, `tried` is emptied.
+    pub fn pick_untried(
+        &self,
+        tried: &mut Vec<EndpointId>,
+        cx: &PickContext<'_>,
+    ) -> Option<(&Member<T>, Lease)> {
+        let picked = self.pick(&cx.avoid(tried));
+        if picked.is_some() || tried.is_empty() {
+            return picked;
+        }
+        tried.clear();
+        self.pick(cx)
+    }
+
+    /// How requests are timed, if the balancer asks for that.
+    pub fn timing(&self) -> Option<Timing> {
+        self.timing
     }
 
     /// The members, in the order in which they were given.
@@ -61,8 +100,73 @@ impl<T> Cluster<T> {
     }
 }
 
+/// Whether this turn is one that an endpoint gives up while it warms up.
+#[inline]
+fn is_cold(load: &Load) -> bool {
+    let share = load.share();
+    share < 256 && fastrand::u16(..256) >= share
+}
+
 impl<T: fmt::Debug> fmt::Debug for Cluster<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cluster").field("members", &self.members).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::Algorithm;
+
+    fn cluster(n: usize) -> Cluster<usize> {
+        let member = |i: usize| Member {
+            id: i.to_string().into(),
+            endpoint: Endpoint::new(i),
+            load: Arc::new(Load::new(true)),
+        };
+        Cluster::new((0..n).map(member).collect(), &Algorithm::RoundRobin)
+    }
+
+    #[test]
+    fn who_warms_up_gets_its_share_and_the_others_the_rest() {
+        fastrand::seed(1);
+        let cluster = cluster(4);
+        cluster.members()[0].load.set_share(0.25);
+        let mut counts = [0; 4];
+        for _ in 0..40_000 {
+            counts[cluster.pick(&PickContext::new()).unwrap().0.endpoint.target] += 1;
+        }
+        // A quarter of the others' turns, and no turn is lost.
+        assert!((2_900..3_300).contains(&counts[0]), "{counts:?}");
+        assert_eq!(counts.iter().sum::<i32>(), 40_000);
+    }
+
+    #[test]
+    fn who_warms_up_alone_gets_everything() {
+        let cluster = cluster(1);
+        cluster.members()[0].load.set_share(0.0);
+        assert!(cluster.pick(&PickContext::new()).is_some());
+    }
+
+    #[test]
+    fn none_is_tried_twice_while_another_is_left() {
+        let cluster = cluster(3);
+        let mut tried = Vec::new();
+        for _ in 0..3 {
+            let (member, _lease) = cluster.pick_untried(&mut tried, &PickContext::new()).unwrap();
+            assert!(!tried.contains(&member.id));
+            tried.push(member.id.clone());
+        }
+        assert!(cluster.pick_untried(&mut tried, &PickContext::new()).is_some());
+        assert!(tried.is_empty(), "it begins anew");
+    }
+
+    #[test]
+    fn no_endpoint_gets_more_than_the_most() {
+        let cluster = cluster(3);
+        let cx = PickContext::new().max_in_flight(2);
+        let leases: Vec<_> = std::iter::from_fn(|| Some(cluster.pick(&cx)?.1)).collect();
+        assert_eq!(leases.len(), 6);
+        assert!(cluster.members().iter().all(|member| member.load.in_flight() == 2));
     }
 }

@@ -10,6 +10,10 @@ pub enum Error<E> {
     /// There are endpoints, and none became ready within the time a request may
     /// wait.
     NoneReady,
+    /// Every endpoint that is ready has as many requests in flight as it may
+    /// have, and none got room within the time a request may wait; or so many
+    /// requests wait already that no more may.
+    Overloaded,
     /// The endpoint that was picked answered with an error.
     Inner(E),
 }
@@ -19,6 +23,7 @@ impl<E> fmt::Display for Error<E> {
         f.write_str(match self {
             Self::NoEndpoints => "no endpoint is known",
             Self::NoneReady => "no endpoint is ready",
+            Self::Overloaded => "every endpoint is busy",
             Self::Inner(_) => "the endpoint failed",
         })
     }
@@ -28,7 +33,7 @@ impl<E: error::Error + 'static> error::Error for Error<E> {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Inner(error) => Some(error),
-            Self::NoEndpoints | Self::NoneReady => None,
+            Self::NoEndpoints | Self::NoneReady | Self::Overloaded => None,
         }
     }
 }

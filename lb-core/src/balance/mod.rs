@@ -7,18 +7,26 @@
 //! [`Lease`](crate::load::Lease) and calls. Nothing on the request path locks.
 
 mod algorithm;
+mod attempt;
 mod cluster;
 mod driver;
 mod error;
+pub mod hash;
 mod least_request;
 mod round_robin;
 mod service;
+mod shared;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use crate::{endpoint::EndpointId, load::Load};
+use crate::{
+    clock,
+    endpoint::{Endpoint, EndpointId},
+    load::{Load, Timing},
+};
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use attempt::{Attempt, Attempts, Tried};
 pub use cluster::{Cluster, Member};
 pub use driver::Driver;
 pub use error::Error;
@@ -35,6 +43,12 @@ pub trait Balancer: Send + Sync {
     /// The index of the candidate to use, which `cx` must
     /// [allow](PickContext::allows), or `None` if it allows none of them.
     fn pick(&self, candidates: &[Candidate], cx: &PickContext<'_>) -> Option<usize>;
+
+    /// How requests are to be timed, if this balancer wants to know how long
+    /// they take. Reading the clock costs more than most picks.
+    fn timing(&self) -> Option<Timing> {
+        None
+    }
 }
 
 /// Builds a [`Balancer`] for each new set of candidates, off the request path.
@@ -54,28 +68,56 @@ where
 
 /// One endpoint as a balancer sees it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Candidate {
-    /// Who it is; stable across rebuilds, so fit for hashing.
+    /// Who it is; stable across rebuilds.
     pub id: EndpointId,
+    /// A hash of its identity, the same in every process.
+    pub hash: u64,
     /// Its share relative to the others. Never 0: such an endpoint is not
     /// [ready](Load::is_ready), and its weight reads as 1.
     pub weight: u32,
-    /// Its requests in flight and its readiness.
+    /// The level it belongs to, 0 being the first choice.
+    pub priority: u32,
+    /// Where it runs, if that is known.
+    pub zone: Option<Arc<str>>,
+    /// Its requests in flight, latency and readiness.
     pub load: Arc<Load>,
 }
 
+impl Candidate {
+    /// A candidate that stands for `endpoint`, whatever its target.
+    pub fn new<T>(id: EndpointId, endpoint: &Endpoint<T>, load: Arc<Load>) -> Self {
+        Self {
+            hash: hash::of(id.as_str().as_bytes()),
+            id,
+            weight: endpoint.weight.max(1),
+            priority: endpoint.priority,
+            zone: endpoint.zone.clone(),
+            load,
+        }
+    }
+}
+
 /// What a balancer may know of the request it picks for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct PickContext<'a> {
     /// Endpoints that this request has already tried in vain.
     pub avoid: &'a [EndpointId],
+    /// What requests that belong together have in common; see [`hash::of`].
+    /// Without one, balancers that hash pick at random.
+    pub hash: Option<u64>,
+    /// What time it is, if the caller knows.
+    pub now: Option<Instant>,
+    /// An endpoint with this many requests in flight gets no more.
+    pub max_in_flight: usize,
 }
 
 impl<'a> PickContext<'a> {
     /// A first attempt: every endpoint that is ready will do.
     pub fn new() -> Self {
-        Self::default()
+        Self { avoid: &[], hash: None, now: None, max_in_flight: usize::MAX }
     }
 
     /// A further attempt, which stays away from these.
@@ -85,9 +127,44 @@ impl<'a> PickContext<'a> {
         self
     }
 
-    /// Whether `candidate` is ready and has not been tried.
+    /// A request that belongs to others of the same hash.
+    #[must_use]
+    pub fn hash(mut self, hash: Option<u64>) -> Self {
+        self.hash = hash;
+        self
+    }
+
+    /// Saves balancers that need the time from reading the clock.
+    #[must_use]
+    pub fn at(mut self, now: Instant) -> Self {
+        self.now = Some(now);
+        self
+    }
+
+    /// Keeps away from endpoints with this many requests in flight.
+    #[must_use]
+    pub fn max_in_flight(mut self, most: usize) -> Self {
+        self.max_in_flight = most;
+        self
+    }
+
+    /// Whether `candidate` is ready, has room and has not been tried.
+    #[inline]
     pub fn allows(&self, candidate: &Candidate) -> bool {
-        candidate.load.is_ready() && !self.avoid.contains(&candidate.id)
+        candidate.load.is_ready()
+            && candidate.load.in_flight() < self.max_in_flight
+            && (self.avoid.is_empty() || !self.avoid.contains(&candidate.id))
+    }
+
+    /// The time as given, or as the clock has it.
+    pub fn now(&self) -> Instant {
+        self.now.unwrap_or_else(clock::now)
+    }
+}
+
+impl Default for PickContext<'_> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -97,10 +174,9 @@ mod test_support {
 
     pub(super) fn candidates(n: usize) -> Vec<Candidate> {
         (0..n)
-            .map(|i| Candidate {
-                id: i.to_string().into(),
-                weight: 1,
-                load: Arc::new(Load::new(true)),
+            .map(|i| {
+                let load = Arc::new(Load::new(true));
+                Candidate::new(i.to_string().into(), &Endpoint::new(()), load)
             })
             .collect()
     }

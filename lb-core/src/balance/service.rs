@@ -7,41 +7,47 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
 use pin_project_lite::pin_project;
-use tokio::{sync::Notify, time};
 use tower::{
     load::{CompleteOnResponse, TrackCompletion},
     util::Oneshot,
 };
 use tower_service::Service;
 
-use super::{BalancerFactory, Cluster, Driver, Error, PickContext};
-use crate::{discovery::Discovery, endpoint::EndpointId, load::Lease};
-
-/// Requests that find no endpoint ready wait this long, unless
-/// [said otherwise](Balance::wait).
-const DEFAULT_WAIT: Duration = Duration::from_secs(10);
+use super::{
+    Attempts, BalancerFactory, Cluster, Driver, Error, Tried,
+    hash::{Key, Unkeyed},
+    shared::{Limits, Picked, Shared, Wanted},
+};
+use crate::{
+    discovery::Discovery,
+    endpoint::EndpointId,
+    load::{Lease, Outcome},
+};
 
 /// A tower service over a cluster of services: each request goes to the one its
 /// balancer picks.
 ///
 /// Cloning is cheap, and clones share everything. It is always ready: the pick
 /// is made when the request is there, so nothing needs to be buffered in front.
-/// While no endpoint is ready, requests wait, up to a [limit](Self::wait).
+/// While no endpoint is ready, or none has [room](Self::max_in_flight), requests
+/// [wait](Self::wait) in a bounded [queue](Self::queue).
 ///
-/// `C` says when a request has ended, for the count of requests in flight: by
-/// default with its response. Where the response has a body that streams, use
-/// [`complete_with`](Self::complete_with) and `http::OnBodyEnd`.
-pub struct Balance<S, C = CompleteOnResponse> {
+/// `C` says when a request has ended and how: by default with its response,
+/// successfully unless that is an error. Where the response has a body that
+/// streams, use [`complete_with`](Self::complete_with) and
+/// [`OnBodyEnd`](crate::load::OnBodyEnd). `K` says which requests are to be kept
+/// together, see [`hash_by`](Self::hash_by).
+pub struct Balance<S, C = CompleteOnResponse, K = Unkeyed> {
     shared: Arc<Shared<S>>,
-    wait: Duration,
+    limits: Limits,
     completion: C,
+    key: K,
 }
 
 impl<S> Balance<S> {
     /// A balance over what `discovery` finds, and the [`Driver`] that keeps it
-    /// up to date.
+    /// up to date once it [runs](Driver::run).
     ///
     /// `connect` makes the service for one endpoint. It is called once for each
     /// endpoint, and again only when the endpoint's target has changed.
@@ -57,37 +63,106 @@ impl<S> Balance<S> {
         F: FnMut(&EndpointId, &D::Target) -> S,
         S: Clone,
     {
-        let shared = Arc::new(Shared { cluster: ArcSwapOption::empty(), changed: Notify::new() });
+        let shared = Arc::new(Shared::new());
         let driver = Driver::new(discovery, connect, Box::new(factory), Arc::clone(&shared));
-        (Self { shared, wait: DEFAULT_WAIT, completion: CompleteOnResponse::default() }, driver)
+        let balance = Self {
+            shared,
+            limits: Limits::default(),
+            completion: CompleteOnResponse::default(),
+            key: Unkeyed,
+        };
+        (balance, driver)
     }
 }
 
-impl<S, C> Balance<S, C> {
-    /// How long a request waits for an endpoint to become ready; 10 seconds
-    /// unless set here, and 0 for not at all.
+impl<S, C, K> Balance<S, C, K> {
+    /// How long a request waits for an endpoint; 10 seconds unless set here, and
+    /// 0 for not at all.
+    ///
+    /// While no endpoint is ready the time counts from when that was first
+    /// noticed, so after an outage of this length requests fail at once, until
+    /// an endpoint is ready again.
     #[must_use]
     pub fn wait(mut self, limit: Duration) -> Self {
-        self.wait = limit;
+        self.limits.wait = limit;
         self
     }
 
-    /// Decides by `completion` when a request has ended.
+    /// How many requests may wait; 1,024 unless set here. One more gets
+    /// [`Error::Overloaded`] at once.
     #[must_use]
-    pub fn complete_with<D>(self, completion: D) -> Balance<S, D> {
-        Balance { shared: self.shared, wait: self.wait, completion }
+    pub fn queue(mut self, limit: usize) -> Self {
+        self.limits.queue = limit;
+        self
+    }
+
+    /// How many requests an endpoint may have in flight; no limit unless set
+    /// here, and at least 1.
+    ///
+    /// An endpoint without room is not picked. This is what
+    /// `tower::limit::ConcurrencyLimit` around each endpoint can't do: it lets a
+    /// request wait behind the endpoint that was picked while others are idle.
+    #[must_use]
+    pub fn max_in_flight(mut self, limit: usize) -> Self {
+        self.limits.max_in_flight = limit.max(1);
+        self
+    }
+
+    /// Decides by `completion` when a request has ended, and how.
+    #[must_use]
+    pub fn complete_with<D>(self, completion: D) -> Balance<S, D, K> {
+        Balance { shared: self.shared, limits: self.limits, completion, key: self.key }
+    }
+
+    /// Keeps together the requests for which `key` gives the same hash, where
+    /// the algorithm is one that [hashes](super::Algorithm::hashes).
+    #[must_use]
+    pub fn hash_by<L>(self, key: L) -> Balance<S, C, L> {
+        Balance { shared: self.shared, limits: self.limits, completion: self.completion, key }
+    }
+
+    /// The same balance for [attempts](super::Attempt), which know what was
+    /// tried before: what retries and hedges need.
+    pub fn attempts(self) -> Attempts<S, C, K> {
+        Attempts(self)
     }
 
     /// The endpoints as last published; `None` before discovery has spoken.
     pub fn cluster(&self) -> Option<Arc<Cluster<S>>> {
-        self.shared.cluster.load_full()
+        self.shared.cluster()
+    }
+
+    pub(super) fn send<Req>(
+        &self,
+        request: Req,
+        hash: Option<u64>,
+        tried: Option<Tried>,
+    ) -> ResponseFuture<S, C, Req>
+    where
+        S: Service<Req> + Clone + Send + Sync + 'static,
+        C: Clone,
+        K: Key<Req>,
+    {
+        let hash = hash.or_else(|| self.key.hash(&request));
+        let wanted = Wanted { hash, tried };
+        let state = match self.shared.pick(&wanted, &self.limits) {
+            Some((service, lease)) => {
+                FutureState::Calling { call: Oneshot::new(service, request), lease: Some(lease) }
+            }
+            None => FutureState::Waiting {
+                picked: Box::pin(Arc::clone(&self.shared).picked(wanted, self.limits)),
+                request: Some(request),
+            },
+        };
+        ResponseFuture { state, completion: self.completion.clone() }
     }
 }
 
-impl<S, C, Req> Service<Req> for Balance<S, C>
+impl<S, C, K, Req> Service<Req> for Balance<S, C, K>
 where
     S: Service<Req> + Clone + Send + Sync + 'static,
     C: TrackCompletion<Lease, S::Response> + Clone,
+    K: Key<Req>,
 {
     type Response = C::Output;
     type Error = Error<S::Error>;
@@ -98,85 +173,32 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let state = match self.shared.pick() {
-            Some((service, lease)) => {
-                FutureState::Calling { call: Oneshot::new(service, request), lease: Some(lease) }
-            }
-            None => FutureState::Waiting {
-                picked: Box::pin(picked_within(Arc::clone(&self.shared), self.wait)),
-                request: Some(request),
-            },
-        };
-        ResponseFuture { state, completion: self.completion.clone() }
+        self.send(request, None, None)
     }
 }
 
-impl<S, C: Clone> Clone for Balance<S, C> {
+impl<S, C: Clone, K: Clone> Clone for Balance<S, C, K> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            wait: self.wait,
+            limits: self.limits,
             completion: self.completion.clone(),
+            key: self.key.clone(),
         }
     }
 }
 
-impl<S, C> fmt::Debug for Balance<S, C> {
+impl<S, C, K> fmt::Debug for Balance<S, C, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let endpoints = self.shared.cluster.load().as_ref().map(|cluster| cluster.members().len());
-        f.debug_struct("Balance").field("endpoints", &endpoints).finish_non_exhaustive()
+        let endpoints = self.shared.cluster().map(|cluster| cluster.members().len());
+        f.debug_struct("Balance")
+            .field("endpoints", &endpoints)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
-/// Where a [`Driver`] and its [`Balance`] meet.
-pub(super) struct Shared<S> {
-    cluster: ArcSwapOption<Cluster<S>>,
-    changed: Notify,
-}
-
-impl<S> Shared<S> {
-    pub(super) fn publish(&self, cluster: Cluster<S>) {
-        self.cluster.store(Some(Arc::new(cluster)));
-        self.changed.notify_waiters();
-    }
-}
-
-impl<S: Clone> Shared<S> {
-    fn pick(&self) -> Option<(S, Lease)> {
-        let cluster = self.cluster.load();
-        let (member, lease) = cluster.as_ref()?.pick(&PickContext::new())?;
-        Some((member.target.clone(), lease))
-    }
-}
-
-/// Why a wait ended in vain.
-enum Vain {
-    NoEndpoints,
-    NoneReady,
-}
-
-async fn picked_within<S: Clone>(
-    shared: Arc<Shared<S>>,
-    limit: Duration,
-) -> Result<(S, Lease), Vain> {
-    let pick = async {
-        loop {
-            // Listen first, look second: a change in between is not missed.
-            let mut changed = std::pin::pin!(shared.changed.notified());
-            changed.as_mut().enable();
-            if let Some(picked) = shared.pick() {
-                return picked;
-            }
-            changed.await;
-        }
-    };
-    time::timeout(limit, pick).await.map_err(|_| match &*shared.cluster.load() {
-        Some(cluster) if !cluster.members().is_empty() => Vain::NoneReady,
-        _ => Vain::NoEndpoints,
-    })
-}
-
-type Picked<S> = Pin<Box<dyn Future<Output = Result<(S, Lease), Vain>> + Send>>;
+type Waiting<S> = Pin<Box<dyn Future<Output = Picked<S>> + Send>>;
 
 pin_project! {
     /// The answer to one request sent through a [`Balance`].
@@ -190,7 +212,7 @@ pin_project! {
 pin_project! {
     #[project = FutureStateProj]
     enum FutureState<S: Service<Req>, Req> {
-        Waiting { picked: Picked<S>, request: Option<Req> },
+        Waiting { picked: Waiting<S>, request: Option<Req> },
         Calling { #[pin] call: Oneshot<S, Req>, lease: Option<Lease> },
     }
 }
@@ -207,20 +229,25 @@ where
         loop {
             match this.state.as_mut().project() {
                 FutureStateProj::Waiting { picked, request } => {
-                    let picked = ready!(picked.as_mut().poll(cx));
-                    let (service, lease) = picked.map_err(|vain| match vain {
-                        Vain::NoEndpoints => Error::NoEndpoints,
-                        Vain::NoneReady => Error::NoneReady,
-                    })?;
+                    let (service, lease) = ready!(picked.as_mut().poll(cx))?;
                     // Taken once: this arm is left for good below.
                     let Some(request) = request.take() else { return Poll::Pending };
                     let call = Oneshot::new(service, request);
                     this.state.set(FutureState::Calling { call, lease: Some(lease) });
                 }
                 FutureStateProj::Calling { call, lease } => {
-                    let response = ready!(call.poll(cx)).map_err(Error::Inner)?;
-                    let Some(lease) = lease.take() else { return Poll::Pending };
-                    return Poll::Ready(Ok(this.completion.track_completion(lease, response)));
+                    let result = ready!(call.poll(cx));
+                    let Some(mut lease) = lease.take() else { return Poll::Pending };
+                    return Poll::Ready(match result {
+                        Ok(response) => {
+                            lease.record(Outcome::Success);
+                            Ok(this.completion.track_completion(lease, response))
+                        }
+                        Err(error) => {
+                            lease.finish(Outcome::Failure);
+                            Err(Error::Inner(error))
+                        }
+                    });
                 }
             }
         }

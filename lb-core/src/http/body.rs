@@ -4,16 +4,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use ::http::Response;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
-use tower::load::TrackCompletion;
 
 use super::exchange::Exchange;
-use crate::load::Lease;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -196,84 +193,5 @@ impl Body for ResponseBody {
 impl fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseBody").finish_non_exhaustive()
-    }
-}
-
-/// Counts a request as in flight until the last byte of its answer: give it to
-/// [`Balance::complete_with`](crate::Balance::complete_with).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OnBodyEnd;
-
-impl<B: Body> TrackCompletion<Lease, Response<B>> for OnBodyEnd {
-    type Output = Response<LeasedBody<B>>;
-
-    fn track_completion(&self, lease: Lease, response: Response<B>) -> Self::Output {
-        response.map(|body| LeasedBody { lease: (!body.is_end_stream()).then_some(lease), body })
-    }
-}
-
-pin_project! {
-    /// A body that ends the lease of its request with its last frame.
-    #[derive(Debug)]
-    pub struct LeasedBody<B> {
-        #[pin]
-        body: B,
-        lease: Option<Lease>,
-    }
-}
-
-impl<B: Body> Body for LeasedBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let mut this = self.project();
-        let frame = ready!(this.body.as_mut().poll_frame(cx));
-        if this.body.is_end_stream() || !matches!(frame, Some(Ok(_))) {
-            *this.lease = None;
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::load::Load;
-
-    #[tokio::test]
-    async fn a_lease_ends_with_the_last_frame() {
-        let load = Arc::new(Load::new(true));
-        let response = Response::new(Full::new(Bytes::from_static(b"hello")));
-        let mut response = OnBodyEnd.track_completion(load.lease(), response);
-        assert_eq!(load.in_flight(), 1, "the head alone doesn't end it");
-        response.frame().await.unwrap().unwrap();
-        assert_eq!(load.in_flight(), 0);
-    }
-
-    #[test]
-    fn a_lease_ends_with_an_empty_body_at_once_and_with_a_dropped_one() {
-        let load = Arc::new(Load::new(true));
-        let empty =
-            OnBodyEnd.track_completion(load.lease(), Response::new(Full::<Bytes>::default()));
-        assert_eq!(load.in_flight(), 0);
-        let full = Full::new(Bytes::from_static(b"hello"));
-        let dropped = OnBodyEnd.track_completion(load.lease(), Response::new(full));
-        assert_eq!(load.in_flight(), 1);
-        drop((empty, dropped));
-        assert_eq!(load.in_flight(), 0);
     }
 }

@@ -241,7 +241,7 @@ impl Driver {
         upstream.load.set_ready(true);
         for service in &self.shared.table.load().services {
             let mut members = service.cluster.members().iter();
-            if members.any(|member| Arc::ptr_eq(&member.target.upstream, upstream)) {
+            if members.any(|member| Arc::ptr_eq(&member.endpoint.target.upstream, upstream)) {
                 service.shared.ready();
             }
         }

@@ -8,7 +8,7 @@ use super::{
     table::{Service, Target},
     upstream::Connection,
 };
-use crate::load::Lease;
+use crate::load::{self, Lease, Outcome};
 
 /// One request from its first byte to the last byte of its answer: what has to
 /// be given back, counted and written down when it ends.
@@ -17,6 +17,7 @@ pub(super) struct Exchange {
     worker: usize,
     started: Instant,
     status: StatusCode,
+    outcome: Outcome,
     sent: u64,
     service: Option<Arc<Service>>,
     carried: Option<Carried>,
@@ -39,6 +40,7 @@ impl Exchange {
             worker,
             started: Instant::now(),
             status: StatusCode::OK,
+            outcome: Outcome::Success,
             sent: 0,
             service: None,
             carried: None,
@@ -52,8 +54,14 @@ impl Exchange {
     }
 
     /// The head of the answer is known.
-    pub(super) fn answered(&mut self, status: StatusCode, carried: Option<Carried>) {
+    pub(super) fn answered(
+        &mut self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        carried: Option<Carried>,
+    ) {
         self.status = status;
+        self.outcome = load::outcome(status, headers);
         self.carried = carried;
     }
 
@@ -82,7 +90,11 @@ impl Exchange {
         if let (Some(log), Some(entry)) = (&self.shared.options.access_log, self.entry.take()) {
             log.write(self.worker, &entry, self.status, self.sent, endpoint);
         }
-        if let Some(Carried { target, lease, connection }) = carried {
+        if let Some(Carried { target, mut lease, connection }) = carried {
+            // One that succeeded until it was broken off says nothing.
+            if complete || self.outcome != Outcome::Success {
+                lease.record(self.outcome);
+            }
             if let (true, Some(connection)) = (complete, connection) {
                 target.upstream.keep(self.worker, connection);
             }

@@ -129,16 +129,9 @@ fn speaks_of_the_endpoint(error: &io::Error) -> bool {
     )
 }
 
-/// An endpoint that has not been tried, or any when all have been.
 fn pick(service: &Service, tried: &mut Vec<EndpointId>) -> Option<(Target, Lease)> {
-    let picked = |tried: &[EndpointId]| {
-        let (member, lease) = service.cluster.pick(&PickContext::new().avoid(tried))?;
-        Some((member.target.clone(), lease))
-    };
-    picked(tried).or_else(|| {
-        tried.clear();
-        picked(tried)
-    })
+    let (member, lease) = service.cluster.pick_untried(tried, &PickContext::new())?;
+    Some((member.endpoint.target.clone(), lease))
 }
 
 /// Waits until an endpoint of the service is ready, and gives back the service

@@ -34,7 +34,7 @@ mod upgrade;
 mod upstream;
 
 pub use access_log::{AccessLog, Destination};
-pub use body::{LeasedBody, OnBodyEnd, RequestBody, ResponseBody};
+pub use body::{RequestBody, ResponseBody};
 pub use driver::Driver;
 pub use error::Refusal;
 pub use plane::{EndpointReport, Plane, ServiceReport, Standing};

@@ -122,7 +122,7 @@ impl Plane {
             metrics.endpoints(numbers);
             metrics.waiting.set(waiting(service) as f64);
             for member in service.cluster.members() {
-                member.target.upstream.observe();
+                member.endpoint.target.upstream.observe();
             }
         }
         let quarantined = table.unrouted.iter().filter(|unrouted| !unrouted.problems.is_empty());
@@ -137,7 +137,8 @@ fn waiting(service: &Service) -> usize {
 fn report(service: &Service, endpoint: &PlannedEndpoint) -> EndpointReport {
     let mut members = service.cluster.members().iter();
     let member = members.find(|member| {
-        member.id == endpoint.id && Some(member.target.upstream.address) == endpoint.address
+        member.id == endpoint.id
+            && Some(member.endpoint.target.upstream.address) == endpoint.address
     });
     let mut reasons = Vec::new();
     let standing = match &endpoint.state {
@@ -156,7 +157,7 @@ fn report(service: &Service, endpoint: &PlannedEndpoint) -> EndpointReport {
         State::Active => match member {
             Some(member) if member.load.is_ready() => Standing::Ready,
             Some(member) => {
-                reasons.extend(member.target.upstream.trouble());
+                reasons.extend(member.endpoint.target.upstream.trouble());
                 Standing::Connecting
             }
             None => {

@@ -148,7 +148,7 @@ impl Proxy {
             Err(refusal) => {
                 self.shared.metrics.refused(refusal);
                 let response = refusal.response();
-                exchange.answered(response.status(), None);
+                exchange.answered(response.status(), response.headers(), None);
                 response.map(|body| ResponseBody::local(body, exchange))
             }
         }
@@ -202,7 +202,7 @@ impl Answer {
         }
         head::to_client(response.headers_mut(), upgraded);
         *response.version_mut() = Version::HTTP_11;
-        exchange.answered(response.status(), Some(carried));
+        exchange.answered(response.status(), response.headers(), Some(carried));
         if let (true, Some(client)) = (upgraded, client_upgrade) {
             let upstream = hyper::upgrade::on(&mut response);
             return upgrade::tunnel(response, client, upstream, exchange, guard);

@@ -8,6 +8,7 @@ use std::{
 use super::upstream::{Key, Upstream};
 use crate::{
     balance::{Algorithm, Cluster, Member},
+    endpoint::Endpoint,
     metrics,
     registry::{HostPattern, Plan, PlannedService, Routes, Unrouted},
 };
@@ -119,9 +120,8 @@ impl Service {
             });
             Some(Member {
                 id: endpoint.id.clone(),
-                weight: endpoint.weight,
+                endpoint: Endpoint::new(target).weight(endpoint.weight),
                 load: Arc::clone(&upstream.load),
-                target,
             })
         });
         let cluster = Cluster::new(members.collect(), &algorithm);
@@ -131,7 +131,7 @@ impl Service {
     /// Whether its cluster still is made of the upstreams that are in force.
     fn holds(&self, upstreams: &HashMap<Key, Arc<Upstream>>) -> bool {
         self.cluster.members().iter().all(|member| {
-            let mine = &member.target.upstream;
+            let mine = &member.endpoint.target.upstream;
             upstreams.get(&mine.key()).is_some_and(|theirs| Arc::ptr_eq(mine, theirs))
         })
     }
@@ -139,8 +139,8 @@ impl Service {
     fn target(&self, upstream: &Arc<Upstream>) -> Option<Target> {
         let mut members = self.cluster.members().iter();
         members
-            .find(|member| Arc::ptr_eq(&member.target.upstream, upstream))
-            .map(|member| member.target.clone())
+            .find(|member| Arc::ptr_eq(&member.endpoint.target.upstream, upstream))
+            .map(|member| member.endpoint.target.clone())
     }
 }
 

@@ -1,31 +1,98 @@
-#[cfg(loom)]
-use loom::sync::atomic::Ordering;
-use std::sync::Arc;
-#[cfg(not(loom))]
-use std::sync::atomic::Ordering;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use super::Load;
+use tokio::sync::Notify;
 
-/// One request in flight on one endpoint. Dropping it ends the request, however
-/// it ended: answered, failed, cancelled.
+use super::{Load, Timing};
+use crate::clock;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The endpoint did what was asked of it.
+    Success,
+    /// It did not: a broken connection, an error, an HTTP status of 500 or more.
+    Failure,
+    /// It asked to be left alone for this long, as HTTP's `Retry-After` does.
+    RetryAfter(Duration),
+}
+
+/// One request in flight on one endpoint.
 ///
-/// Hold it until the last byte of the answer has passed, or a slow download
-/// counts as no load at all.
+/// It ends when it is [finished](Self::finish) or dropped. One that is dropped
+/// without an outcome was cancelled: it says nothing about the endpoint but that
+/// it took at least so long. Hold it until the last byte of the answer has
+/// passed, or a slow download counts as no load at all.
 #[derive(Debug)]
 #[must_use = "a lease that is dropped at once counts nothing"]
-pub struct Lease(Arc<Load>);
+pub struct Lease {
+    load: Arc<Load>,
+    timed: Option<(Instant, Timing)>,
+    outcome: Option<Outcome>,
+    ended: Option<Instant>,
+    freed: Option<Arc<Notify>>,
+}
 
 impl Lease {
-    pub(super) fn take(load: Arc<Load>) -> Self {
-        // Relaxed: the count is a hint for picking; nothing is published by it.
-        load.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(load)
+    /// Ends the request now.
+    pub fn finish(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+
+    /// Ends the request as of `now`, for those who keep their own time.
+    pub fn finish_at(mut self, outcome: Outcome, now: Instant) {
+        self.outcome = Some(outcome);
+        self.ended = Some(now);
+    }
+
+    /// How the request will have ended when the lease is dropped, unless told
+    /// otherwise until then.
+    pub fn record(&mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+
+    /// The same, where nothing has been recorded yet.
+    #[cfg(feature = "http-types")]
+    pub(super) fn record_first(&mut self, outcome: Outcome) {
+        self.outcome.get_or_insert(outcome);
+    }
+
+    /// Nothing is known yet of how it will have ended.
+    #[cfg(feature = "http-types")]
+    pub(super) fn forget_outcome(&mut self) {
+        self.outcome = None;
+    }
+
+    /// The endpoint it counts for.
+    pub fn load(&self) -> &Arc<Load> {
+        &self.load
+    }
+
+    /// `load` has counted it already.
+    pub(super) fn new(load: Arc<Load>, timed: Option<(Instant, Timing)>) -> Self {
+        Self { load, timed, outcome: None, ended: None, freed: None }
+    }
+
+    /// Wakes one that waits for room when this lease ends.
+    pub(crate) fn frees(mut self, freed: &Arc<Notify>) -> Self {
+        self.freed = Some(Arc::clone(freed));
+        self
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let Some((started, timing)) = &self.timed {
+            let ended = self.ended.unwrap_or_else(clock::now);
+            self.load.latency.ended(*started, ended, self.outcome, timing);
+        }
+        self.load.end(self.outcome);
+        if let Some(freed) = &self.freed {
+            freed.notify_one();
+        }
     }
 }
 
@@ -40,8 +107,58 @@ mod tests {
         assert_eq!(load.in_flight(), 2);
         drop(a);
         assert_eq!(load.in_flight(), 1);
-        drop(b);
+        b.finish(Outcome::Success);
         assert_eq!(load.in_flight(), 0);
+    }
+
+    #[test]
+    fn each_end_is_counted_as_what_it_was() {
+        let load = Arc::new(Load::new(true));
+        load.lease().finish(Outcome::Success);
+        load.lease().finish(Outcome::Failure);
+        load.lease().finish(Outcome::RetryAfter(Duration::ZERO));
+        drop(load.lease());
+        let mut recorded = load.lease();
+        recorded.record(Outcome::Failure);
+        drop(recorded);
+        let results = load.results();
+        assert_eq!((results.successes, results.failures), (1, 3));
+        assert_eq!(results.consecutive_failures, 3);
+        load.lease().finish(Outcome::Success);
+        assert_eq!(load.results().consecutive_failures, 0);
+    }
+
+    #[test]
+    fn a_timed_lease_tells_how_long_it_took() {
+        let load = Arc::new(Load::new(true));
+        let start = Instant::now();
+        let end = start + Duration::from_millis(30);
+        let timed = Some((start, Timing::default()));
+        load.try_lease(1, timed).unwrap().finish_at(Outcome::Success, end);
+        assert_eq!(load.latency(end, &Timing::default()), Some(Duration::from_millis(30)));
+        load.lease().finish(Outcome::Success);
+        assert_eq!(load.latency(end, &Timing::default()), Some(Duration::from_millis(30)));
+    }
+
+    #[test]
+    fn there_are_never_more_than_the_most() {
+        let load = Arc::new(Load::new(true));
+        let leases: Vec<_> = (0..5).filter_map(|_| load.try_lease(3, None)).collect();
+        assert_eq!(leases.len(), 3);
+        drop(leases);
+        assert!(load.try_lease(3, None).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_run_of_failures_gives_the_alert() {
+        let load = Arc::new(Load::new(true));
+        let alert = Arc::new(Notify::new());
+        load.alert(3, Arc::clone(&alert));
+        load.lease().finish(Outcome::Failure);
+        load.lease().finish(Outcome::Failure);
+        assert!(futures_util::FutureExt::now_or_never(alert.notified()).is_none());
+        load.lease().finish(Outcome::Failure);
+        assert!(futures_util::FutureExt::now_or_never(alert.notified()).is_some());
     }
 }
 
@@ -70,6 +187,18 @@ mod loom_tests {
                 thread.join().unwrap();
             }
             assert_eq!(load.in_flight(), 0);
+        });
+    }
+
+    #[test]
+    fn one_of_two_gets_the_last_place() {
+        loom::model(|| {
+            let load = Arc::new(Load::new(true));
+            let other = load.clone();
+            let there = thread::spawn(move || other.try_lease(1, None));
+            let here = load.try_lease(1, None);
+            let there = there.join().unwrap();
+            assert!(here.is_some() ^ there.is_some());
         });
     }
 

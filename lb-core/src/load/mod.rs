@@ -1,15 +1,36 @@
-//! How busy an endpoint is, and whether it may be picked: what balancers read
-//! and requests write.
+//! How busy an endpoint is, how quick, and whether it may be picked: what
+//! balancers read and requests write.
 
+#[cfg(feature = "http-types")]
+mod body;
+mod latency;
 mod lease;
+mod results;
+mod standing;
 
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
 #[cfg(not(loom))]
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-pub use lease::Lease;
+use tokio::sync::Notify;
+
+use crate::clock;
+use latency::Latency;
+use results::Tally;
+use standing::{Standing, Word};
+
+pub(crate) use standing::epoch;
+
+#[cfg(feature = "http-types")]
+pub use body::{LeasedBody, OnBodyEnd, outcome};
+pub use latency::Timing;
+pub use lease::{Lease, Outcome};
+pub use results::Results;
 
 /// The live side of one endpoint, shared by every snapshot it appears in, so
 /// that it survives each rebuild of its cluster.
@@ -18,13 +39,20 @@ pub use lease::Lease;
 #[derive(Debug)]
 pub struct Load {
     in_flight: AtomicUsize,
-    ready: AtomicBool,
+    standing: Standing,
+    latency: Latency,
+    tally: Tally,
 }
 
 impl Load {
     /// The load of an idle endpoint that may, or may not yet, be picked.
     pub fn new(ready: bool) -> Self {
-        Self { in_flight: AtomicUsize::new(0), ready: AtomicBool::new(ready) }
+        Self {
+            in_flight: AtomicUsize::new(0),
+            standing: Standing::new(ready),
+            latency: Latency::new(clock::now()),
+            tally: Tally::default(),
+        }
     }
 
     /// Requests sent to this endpoint and not yet finished.
@@ -32,24 +60,117 @@ impl Load {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Whether a balancer may pick this endpoint.
+    /// Whether a balancer may pick this endpoint: its owner wants it used, and
+    /// it is neither unhealthy nor ejected, or there is
+    /// [panic](Self::set_panic).
     ///
-    /// Pairs with [`set_ready`](Self::set_ready): who sees the endpoint ready
-    /// sees all that was done before it was made so.
+    /// Pairs with the setters: who sees the endpoint ready sees all that was
+    /// done before it was made so.
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.standing.is_ready()
     }
 
-    /// Lets balancers pick this endpoint, or not. Takes effect at once, in every
-    /// snapshot; the order of the others is not disturbed. Says whether this
-    /// changed anything.
+    /// Whether its owner wants it used, whatever its health.
+    pub fn is_wanted(&self) -> bool {
+        self.standing.says(Word::Wanted)
+    }
+
+    /// The owner's word on whether this endpoint is to be used. Takes effect at
+    /// once, in every snapshot; the order of the others is not disturbed. Says
+    /// whether this changed anything.
     pub fn set_ready(&self, ready: bool) -> bool {
-        self.ready.swap(ready, Ordering::AcqRel) != ready
+        self.standing.set(Word::Wanted, ready)
     }
 
-    /// Counts one more request in flight, until the lease is dropped.
+    /// The word of active health checks; true until one says otherwise. Says
+    /// whether this changed anything.
+    pub fn set_healthy(&self, healthy: bool) -> bool {
+        self.standing.set(Word::Unhealthy, !healthy)
+    }
+
+    /// The word of passive outlier detection. Says whether this changed
+    /// anything.
+    pub fn set_ejected(&self, ejected: bool) -> bool {
+        self.standing.set(Word::Ejected, ejected)
+    }
+
+    /// While there is panic, health and ejection count for nothing: so few
+    /// endpoints are left that sparing the others would only bring them down.
+    /// Says whether this changed anything.
+    pub fn set_panic(&self, panic: bool) -> bool {
+        self.standing.set(Word::Panic, panic)
+    }
+
+    /// The part of its usual requests that a cluster gives this endpoint, from
+    /// 0 to 1, while it warms up.
+    pub fn set_share(&self, share: f64) {
+        self.standing.set_share(share);
+    }
+
+    /// Counts one more request in flight, until the lease ends.
     pub fn lease(self: &Arc<Self>) -> Lease {
-        Lease::take(Arc::clone(self))
+        // Relaxed: the count is a hint for picking; nothing is published by it.
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Lease::new(Arc::clone(self), None)
+    }
+
+    /// A lease, unless `most` requests are in flight already. With a time and a
+    /// timing, how long it takes goes into the endpoint's
+    /// [latency](Self::latency).
+    pub fn try_lease(
+        self: &Arc<Self>,
+        most: usize,
+        timed: Option<(Instant, Timing)>,
+    ) -> Option<Lease> {
+        if most == usize::MAX {
+            self.in_flight.fetch_add(1, Ordering::Relaxed);
+        } else {
+            let more = |n: usize| (n < most).then_some(n + 1);
+            self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        }
+        Some(Lease::new(Arc::clone(self), timed))
+    }
+
+    /// The peak-sensitive moving average of how long requests took, as of
+    /// `now`; `None` before the first. Only timed leases count.
+    pub fn latency(&self, now: Instant, timing: &Timing) -> Option<Duration> {
+        self.latency.at(now, timing.decay).map(|nanos| Duration::from_secs_f64(nanos / 1e9))
+    }
+
+    /// What a new endpoint is taken for before it has answered, such as the
+    /// average of the others. Without effect once it has answered.
+    pub fn assume_latency(&self, latency: Duration, now: Instant) {
+        self.latency.assume(latency, now);
+    }
+
+    /// Whether it has asked, by [`Outcome::RetryAfter`], to be left alone now.
+    pub fn rests(&self, now: Instant) -> bool {
+        self.latency.rests(now)
+    }
+
+    /// How its requests ended, so far.
+    pub fn results(&self) -> Results {
+        self.tally.results()
+    }
+
+    /// Has `alert` notified by each failure that makes a run of at least
+    /// `consecutive`. Only the first call counts.
+    pub fn alert(&self, consecutive: u32, alert: Arc<Notify>) {
+        self.tally.alert(consecutive, alert);
+    }
+
+    /// In 1/256.
+    pub(crate) fn share(&self) -> u16 {
+        self.standing.share()
+    }
+
+    fn end(&self, outcome: Option<Outcome>) {
+        match outcome {
+            Some(Outcome::Success) => self.tally.success(),
+            Some(Outcome::Failure | Outcome::RetryAfter(_)) => self.tally.failure(),
+            None => {}
+        }
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -63,5 +184,22 @@ mod tests {
         assert!(load.set_ready(true));
         assert!(!load.set_ready(true));
         assert!(load.is_ready());
+    }
+
+    #[test]
+    fn every_word_counts_and_panic_outranks_health_alone() {
+        let load = Load::new(true);
+        load.set_healthy(false);
+        assert!(!load.is_ready());
+        load.set_panic(true);
+        assert!(load.is_ready());
+        load.set_ejected(true);
+        load.set_healthy(true);
+        assert!(load.is_ready());
+        load.set_ready(false);
+        assert!(!load.is_ready(), "what its owner doesn't want is left alone in a panic too");
+        load.set_ready(true);
+        load.set_panic(false);
+        assert!(!load.is_ready(), "still ejected");
     }
 }
