@@ -12,10 +12,10 @@ use peers::{Table, balance, call, key, machine, pending, picks};
 use tower::{Service, ServiceExt, buffer::Buffer};
 
 const THREADS: [u64; 4] = [1, 2, 4, 8];
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 /// Of each thread: enough for tens of milliseconds.
-const PICKS: u64 = 300_000;
+const PICKS: u64 = 200_000;
 const BUFFERED_PICKS: u64 = 10_000;
 
 fn main() {
