@@ -1,12 +1,12 @@
-//! What a pick costs, by algorithm and size of the cluster, and what `Balance`
-//! adds to calling a service.
+//! What a pick costs, by algorithm and size of the cluster, lease and all; what
+//! one changed endpoint costs; and what `Balance` adds to calling a service.
 #![allow(missing_docs, clippy::expect_used, reason = "a bench")]
 
-use std::{convert::Infallible, future::ready, hint::black_box, sync::Arc};
+use std::{convert::Infallible, future::ready, hint::black_box, sync::Arc, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use lb_core::{
-    Balance, Endpoint, EndpointId,
+    Balance, Change, Endpoint, EndpointId,
     balance::{Algorithm, Cluster, Member, PickContext},
     discovery,
     load::Load,
@@ -28,12 +28,44 @@ fn pick(criterion: &mut Criterion) {
         for endpoints in [10, 1_000, 10_000] {
             let cluster = cluster(algorithm, endpoints);
             group.bench_function(BenchmarkId::from_parameter(endpoints), |bencher| {
+                let mut key = 0;
                 bencher.iter(|| {
-                    let (member, lease) = cluster.pick(&PickContext::new()).expect("all are ready");
+                    key += 1;
+                    let cx = PickContext::new().hash(algorithm.hashes().then_some(key));
+                    let (member, lease) = cluster.pick(&cx).expect("all are ready");
                     drop(black_box((member.endpoint.target, lease)));
                 });
             });
         }
+    }
+}
+
+/// One endpoint of many has changed: all that its driver does about it.
+fn upsert(criterion: &mut Criterion) {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let mut group = criterion.benchmark_group("upsert into 10000");
+    group.sample_size(10);
+    for &algorithm in Algorithm::ALL {
+        let (changes, discovery) = discovery::channel();
+        let connect = |_: &EndpointId, n: &usize| *n;
+        let (balance, driver) = Balance::new(discovery, connect, algorithm);
+        let mut driver = Box::pin(driver.run());
+        let set = (0..10_000).map(|n| (format!("endpoint-{n}").into(), Endpoint::new(n))).collect();
+        changes.send(Change::Reset(set)).expect("the driver is there");
+        let mut weight = 1;
+        group.bench_function(algorithm.name(), |bencher| {
+            bencher.iter(|| {
+                weight = 3 - weight;
+                let changed = Endpoint::new(7).weight(weight);
+                changes.upsert("endpoint-7", changed).expect("the driver is there");
+                let idle = runtime
+                    .block_on(async { tokio::time::timeout(Duration::ZERO, &mut driver).await });
+                assert!(idle.is_err(), "the driver goes on");
+            });
+        });
+        let cluster = balance.cluster().expect("discovery has spoken");
+        assert_eq!(cluster.members().len(), 10_000);
     }
 }
 
@@ -54,5 +86,5 @@ fn call(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, pick, call);
+criterion_group!(benches, pick, upsert, call);
 criterion_main!(benches);

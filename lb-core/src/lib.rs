@@ -38,9 +38,12 @@
 //! | feature | adds |
 //! |---|---|
 //! | (default) | the balancer: no hyper, no sockets |
-//! | `http-types` | leases that end with the body of an HTTP answer |
+//! | `http-types` | leases that end with the body of an HTTP answer, affinity by header, cookie and client |
 //! | `http` | the proxy service and its upstream client |
+//! | `test-util` | scripted endpoints, a source tests change, a clock, a conformance kit |
 //! | `server` | listeners, workers, graceful shutdown |
+//! | `file` | discovery from a file of endpoints |
+//! | `dns` | discovery from DNS |
 
 pub mod balance;
 mod clock;
@@ -56,6 +59,8 @@ pub mod metrics;
 pub mod registry;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "test-util")]
+pub mod testing;
 
 pub use balance::Balance;
 pub use discovery::{Change, Discovery};

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use lb_core::{Endpoint, endpoint::State, http::Options};
+use lb_core::{Endpoint, balance::Algorithm, endpoint::State, http::Options};
 
 use support::{Backend, Client, Lb};
 
@@ -29,6 +29,32 @@ async fn requests_go_round() {
     assert_eq!(counts.len(), 3, "{counts:?}");
     assert!(counts.values().all(|&n| n == 100), "{counts:?}");
     assert!(backends[0].connections() <= 2, "connections are kept: {}", backends[0].connections());
+}
+
+#[tokio::test]
+async fn a_client_stays_with_its_endpoint() {
+    let backends =
+        [Backend::hello("a").await, Backend::hello("b").await, Backend::hello("c").await];
+    let mut options = Options::default();
+    options.algorithm = Algorithm::RingHash;
+    options.trust_downstream = true;
+    let lb = Lb::start(options).await;
+    for (backend, name) in backends.iter().zip(["a", "b", "c"]) {
+        lb.upsert(name, "app.local", backend.address);
+    }
+    lb.ready("app.local", 3).await;
+    let mut client = lb.client().await;
+    let mut owners = std::collections::HashSet::new();
+    for n in 0..30 {
+        let request =
+            format!("GET / HTTP/1.1\r\nhost: app.local\r\nx-forwarded-for: 10.0.0.{n}\r\n\r\n");
+        let owner = client.raw(&request).await.body;
+        for _ in 0..3 {
+            assert_eq!(client.raw(&request).await.body, owner, "10.0.0.{n}");
+        }
+        owners.insert(owner);
+    }
+    assert_eq!(owners.len(), 3);
 }
 
 #[tokio::test]

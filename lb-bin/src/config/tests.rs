@@ -99,7 +99,7 @@ fn a_bad_value_is_named_with_its_key_and_what_would_be_right() {
         ("--default-host=http://x", r#"--default-host is "http://x": write the host alone"#),
         (
             "--algorithm=fast",
-            r#"--algorithm is "fast": `fast` is not an algorithm; use round_robin or least_request"#,
+            r#"--algorithm is "fast": `fast` is not an algorithm; use round_robin, weighted_round_robin, random, weighted_random, least_request, full_scan, peak_ewma, ring_hash, maglev or rendezvous"#,
         ),
         ("--wait=10", r#"--wait is "10": write a time with its unit, such as 250ms, 10s or 2m"#),
         ("--workers=0", r#"--workers is "0": write a whole number from 1 to 1000000"#),

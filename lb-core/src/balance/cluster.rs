@@ -1,12 +1,19 @@
 use std::{fmt, sync::Arc};
 
-use super::{Balancer, BalancerFactory, Candidate, PickContext};
+use super::{Balancer, BalancerFactory, Candidate, PickContext, priority};
 use crate::{
     endpoint::{Endpoint, EndpointId},
     load::{Lease, Load, Timing},
 };
 
 /// A set of endpoints and the balancer built for it: an immutable snapshot.
+///
+/// Where endpoints have different [priorities](Endpoint::priority), each level
+/// has a balancer of its own. A level gets all requests while enough of it is
+/// ready (71 % of its weight), then a part in proportion, and the next level
+/// gets the rest: [Envoy's rule][1], by weight instead of by number.
+///
+/// [1]: https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/load_balancing/priority
 pub struct Cluster<T> {
     members: Vec<Member<T>>,
     candidates: Vec<Candidate>,
@@ -39,7 +46,7 @@ impl<T> Cluster<T> {
                 Candidate::new(member.id.clone(), &member.endpoint, Arc::clone(&member.load))
             })
             .collect();
-        let balancer = factory.build(&candidates);
+        let balancer = priority::build(&candidates, factory);
         let timing = balancer.timing();
         Self { members, candidates, balancer, timing }
     }

@@ -6,16 +6,34 @@
 //! one atomic store; a request loads that snapshot, picks, takes a
 //! [`Lease`](crate::load::Lease) and calls. Nothing on the request path locks.
 
+#[cfg(feature = "http-types")]
+pub mod affinity;
 mod algorithm;
+mod aperture;
 mod attempt;
+mod bound;
+mod census;
 mod cluster;
+mod draw;
 mod driver;
 mod error;
+mod full_scan;
+mod group;
 pub mod hash;
 mod least_request;
+mod maglev;
+mod peak_ewma;
+mod priority;
+mod random;
+mod rendezvous;
+mod ring_hash;
 mod round_robin;
 mod service;
 mod shared;
+mod slots;
+mod weighted_random;
+mod weighted_round_robin;
+mod zone_aware;
 
 use std::{sync::Arc, time::Instant};
 
@@ -26,13 +44,23 @@ use crate::{
 };
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use aperture::Aperture;
 pub use attempt::{Attempt, Attempts, Tried};
 pub use cluster::{Cluster, Member};
 pub use driver::Driver;
 pub use error::Error;
+pub use full_scan::FullScan;
 pub use least_request::LeastRequest;
+pub use maglev::Maglev;
+pub use peak_ewma::PeakEwma;
+pub use random::Random;
+pub use rendezvous::Rendezvous;
+pub use ring_hash::RingHash;
 pub use round_robin::RoundRobin;
 pub use service::{Balance, ResponseFuture};
+pub use weighted_random::WeightedRandom;
+pub use weighted_round_robin::WeightedRoundRobin;
+pub use zone_aware::ZoneAware;
 
 /// Picks one of several candidates.
 ///
@@ -173,12 +201,15 @@ mod test_support {
     use super::*;
 
     pub(super) fn candidates(n: usize) -> Vec<Candidate> {
-        (0..n)
-            .map(|i| {
-                let load = Arc::new(Load::new(true));
-                Candidate::new(i.to_string().into(), &Endpoint::new(()), load)
-            })
-            .collect()
+        weighted(std::iter::repeat_n(1, n))
+    }
+
+    pub(super) fn weighted(weights: impl IntoIterator<Item = u32>) -> Vec<Candidate> {
+        let candidate = |(i, weight): (usize, u32)| {
+            let load = Arc::new(Load::new(true));
+            Candidate::new(i.to_string().into(), &Endpoint::new(()).weight(weight), load)
+        };
+        weights.into_iter().enumerate().map(candidate).collect()
     }
 
     /// How often each candidate is picked.

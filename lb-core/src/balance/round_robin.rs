@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Balancer, Candidate, PickContext};
+use super::{Balancer, Candidate, PickContext, draw::search};
 
 /// Each candidate in turn, whatever its weight or load.
 ///
@@ -30,19 +30,31 @@ impl Default for RoundRobin {
 impl Balancer for RoundRobin {
     fn pick(&self, candidates: &[Candidate], cx: &PickContext<'_>) -> Option<usize> {
         let n = candidates.len();
-        let mut at = 0;
-        for _ in 0..n {
-            at = self.next.fetch_add(1, Ordering::Relaxed) % n;
-            if cx.allows(&candidates[at]) {
-                return Some(at);
-            }
-        }
-        // Others were taking tickets meanwhile and may have had the allowed
-        // ones each time: look at each of them once.
-        (1..n).map(|i| (at + i) % n).find(|&i| cx.allows(&candidates[i]))
+        take_turn(&self.next, n, |ticket| ticket % n, candidates, cx)
     }
 }
 
+/// Takes tickets until one is for a candidate that is allowed. `turns` is how
+/// many there are before they repeat.
+#[inline]
+pub(super) fn take_turn(
+    next: &AtomicUsize,
+    turns: usize,
+    candidate: impl Fn(usize) -> usize,
+    candidates: &[Candidate],
+    cx: &PickContext<'_>,
+) -> Option<usize> {
+    let mut at = 0;
+    for _ in 0..turns.min(2 * candidates.len()) {
+        at = candidate(next.fetch_add(1, Ordering::Relaxed));
+        if cx.allows(&candidates[at]) {
+            return Some(at);
+        }
+    }
+    // Others were taking tickets meanwhile and may have had the allowed ones
+    // each time, or few of the turns belong to them: look at each once.
+    search(candidates, at, |at| cx.allows(&candidates[at]))
+}
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,8 +35,8 @@ use crate::{
 ///
 /// `C` says when a request has ended and how: by default with its response,
 /// successfully unless that is an error. Where the response has a body that
-/// streams, use [`complete_with`](Self::complete_with) and
-/// [`OnBodyEnd`](crate::load::OnBodyEnd). `K` says which requests are to be kept
+/// streams, use [`complete_with`](Self::complete_with) and `load::OnBodyEnd`
+/// (feature `http-types`). `K` says which requests are to be kept
 /// together, see [`hash_by`](Self::hash_by).
 pub struct Balance<S, C = CompleteOnResponse, K = Unkeyed> {
     shared: Arc<Shared<S>>,

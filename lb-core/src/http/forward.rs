@@ -17,7 +17,11 @@ use super::{
     proxy::Shared,
     table::{Service, Target},
 };
-use crate::{balance::PickContext, endpoint::EndpointId, load::Lease};
+use crate::{
+    balance::{PickContext, affinity},
+    endpoint::EndpointId,
+    load::Lease,
+};
 
 /// Endpoints that may break off one request before it is given up: a request
 /// that kills whoever gets it must not go round them all.
@@ -41,10 +45,11 @@ pub(super) async fn forward(
     mut request: Request<RequestBody>,
 ) -> Result<(Response<Incoming>, Carried), Refusal> {
     let mut tried: Vec<EndpointId> = Vec::new();
+    let hash = service.algorithm.hashes().then(|| affinity::source_of(request.headers())).flatten();
     let (mut resets, mut failed_connects) = (0, 0);
     let mut pooled = true;
     loop {
-        let (target, lease) = match pick(&service, &mut tried) {
+        let (target, lease) = match pick(&service, &mut tried, hash) {
             Some(picked) => picked,
             None => {
                 service = wait(shared, service).await?;
@@ -129,8 +134,13 @@ fn speaks_of_the_endpoint(error: &io::Error) -> bool {
     )
 }
 
-fn pick(service: &Service, tried: &mut Vec<EndpointId>) -> Option<(Target, Lease)> {
-    let (member, lease) = service.cluster.pick_untried(tried, &PickContext::new())?;
+fn pick(
+    service: &Service,
+    tried: &mut Vec<EndpointId>,
+    hash: Option<u64>,
+) -> Option<(Target, Lease)> {
+    let cx = PickContext::new().hash(hash);
+    let (member, lease) = service.cluster.pick_untried(tried, &cx)?;
     Some((member.endpoint.target.clone(), lease))
 }
 

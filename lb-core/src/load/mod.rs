@@ -159,6 +159,14 @@ impl Load {
         self.tally.alert(consecutive, alert);
     }
 
+    /// What one more request costs: the latency, and a weight's share of it for
+    /// each that is in flight. `None` where no latency is known.
+    #[inline]
+    pub(crate) fn cost(&self, weight: u32, now: Instant, timing: &Timing) -> Option<f64> {
+        let queued = self.in_flight() as f64 / f64::from(weight);
+        Some(self.latency.at(now, timing.decay)? * (1.0 + queued))
+    }
+
     /// In 1/256.
     pub(crate) fn share(&self) -> u16 {
         self.standing.share()

@@ -1,0 +1,138 @@
+use std::time::Instant;
+
+use super::{Balancer, Candidate, PickContext, draw::Draw, least_request::is_busier};
+use crate::load::Timing;
+
+/// The cheaper of two candidates drawn by weight, where cost is latency times
+/// requests in flight.
+///
+/// Latency is a moving average that rises to a peak at once and forgets it with
+/// time, so an endpoint in trouble is left alone after its first slow answer
+/// and tried again later (Finagle's `PeakEwma`). A request that failed counts as
+/// a slow one ([`Timing::failure_penalty`]), so failing at once attracts nothing,
+/// and an endpoint that asked for a pause by
+/// [`RetryAfter`](crate::load::Outcome::RetryAfter) gets it while there are
+/// others. One that is cancelled counts as long as it had waited.
+///
+/// Right for servers whose speed differs or changes. Costs two looks at the
+/// clock for each request. An endpoint that has not answered yet is compared by
+/// its requests in flight alone.
+#[derive(Debug)]
+pub struct PeakEwma {
+    draw: Draw,
+    timing: Timing,
+}
+
+impl PeakEwma {
+    /// With the [timing](Timing) that suits most.
+    pub fn new(candidates: &[Candidate]) -> Self {
+        Self::with_timing(candidates, Timing::default())
+    }
+
+    /// With a timing of your own.
+    pub fn with_timing(candidates: &[Candidate], timing: Timing) -> Self {
+        Self { draw: Draw::by_weight(candidates), timing }
+    }
+
+    #[inline]
+    fn cost(&self, candidate: &Candidate, now: Instant) -> Option<f64> {
+        candidate.load.cost(candidate.weight, now, &self.timing)
+    }
+}
+
+impl Balancer for PeakEwma {
+    fn pick(&self, candidates: &[Candidate], cx: &PickContext<'_>) -> Option<usize> {
+        let (first, second) = self.draw.two(candidates, cx)?;
+        if first == second {
+            return Some(first);
+        }
+        let (a, b) = (&candidates[first], &candidates[second]);
+        let now = cx.now();
+        let dearer = match (a.load.rests(now), b.load.rests(now)) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => match (self.cost(a, now), self.cost(b, now)) {
+                (Some(a), Some(b)) => a > b,
+                _ => is_busier(a, b),
+            },
+        };
+        Some(if dearer { second } else { first })
+    }
+
+    fn timing(&self) -> Option<Timing> {
+        Some(self.timing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        balance::test_support::candidates,
+        load::{Load, Outcome},
+    };
+
+    fn ended(load: &std::sync::Arc<Load>, start: Instant, took: u64, outcome: Outcome) {
+        let lease = load.try_lease(usize::MAX, Some((start, Timing::default()))).unwrap();
+        lease.finish_at(outcome, start + Duration::from_millis(took));
+    }
+
+    /// How many of 1000 picks go to the first of two.
+    fn first_of_two(candidates: &[Candidate], now: Instant) -> usize {
+        fastrand::seed(3);
+        let balancer = PeakEwma::new(candidates);
+        let cx = PickContext::new().at(now);
+        (0..1000).filter(|_| balancer.pick(candidates, &cx) == Some(0)).count()
+    }
+
+    #[test]
+    fn the_slower_one_is_left_alone_and_tried_again_later() {
+        let candidates = candidates(2);
+        let start = Instant::now();
+        ended(&candidates[0].load, start, 1000, Outcome::Success);
+        ended(&candidates[1].load, start, 10, Outcome::Success);
+        let soon = start + Duration::from_secs(2);
+        assert_eq!(first_of_two(&candidates, soon), 0);
+        // The other one goes on answering, the slow one's past is forgotten.
+        let later = start + Duration::from_secs(60);
+        ended(&candidates[1].load, later, 10, Outcome::Success);
+        assert_eq!(first_of_two(&candidates, later + Duration::from_millis(10)), 1000);
+    }
+
+    #[test]
+    fn failing_at_once_attracts_nothing() {
+        let candidates = candidates(2);
+        let start = Instant::now();
+        ended(&candidates[0].load, start, 1, Outcome::Failure);
+        ended(&candidates[1].load, start, 100, Outcome::Success);
+        assert_eq!(first_of_two(&candidates, start + Duration::from_secs(1)), 0);
+    }
+
+    #[test]
+    fn who_asks_for_a_pause_gets_it() {
+        let candidates = candidates(2);
+        let start = Instant::now();
+        ended(&candidates[0].load, start, 1, Outcome::Success);
+        ended(&candidates[1].load, start, 100, Outcome::Success);
+        let pause = Duration::from_secs(5);
+        ended(&candidates[0].load, start, 1, Outcome::RetryAfter(pause));
+        assert_eq!(first_of_two(&candidates, start + Duration::from_secs(4)), 0);
+        assert_eq!(first_of_two(&candidates, start + Duration::from_secs(6)), 1000);
+        let others = [candidates[1].id.clone()];
+        let cx = PickContext::new().at(start).avoid(&others);
+        assert_eq!(PeakEwma::new(&candidates).pick(&candidates, &cx), Some(0), "none else is left");
+    }
+
+    #[test]
+    fn requests_in_flight_count() {
+        let candidates = candidates(2);
+        let start = Instant::now();
+        for candidate in &candidates {
+            ended(&candidate.load, start, 10, Outcome::Success);
+        }
+        let _busy = candidates[0].load.lease();
+        assert_eq!(first_of_two(&candidates, start + Duration::from_secs(1)), 0);
+    }
+}
