@@ -7,7 +7,7 @@ use std::{
 };
 
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, measurement::WallTime};
-use lb_core::balance::Algorithm::{LeastRequest, RoundRobin};
+use lb_core::balance::Algorithm::{LeastRequest, PeakEwma, RoundRobin};
 use peers::{Echo, Table, balance, call, key, machine, peak_ewma, pending, picks};
 use tower::Service;
 
@@ -25,6 +25,7 @@ fn main() {
     bench.calls("call, nothing between", |_| Echo);
     bench.calls("call, lb-core round_robin", |endpoints| balance(RoundRobin, endpoints));
     bench.calls("call, lb-core least_request", |endpoints| balance(LeastRequest, endpoints));
+    bench.calls("call, lb-core peak_ewma", |endpoints| balance(PeakEwma, endpoints));
     bench.calls("call, tower p2c", pending);
     bench.calls("call, tower p2c, peak EWMA", peak_ewma);
     println!("{}\n{before} before, {} after", bench.lines.join("\n"), machine());

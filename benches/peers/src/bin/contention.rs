@@ -7,7 +7,7 @@
 
 use std::{env, sync::Barrier, thread, time::Instant};
 
-use lb_core::balance::Algorithm::{LeastRequest, RoundRobin};
+use lb_core::balance::Algorithm::{LeastRequest, PeakEwma, RoundRobin};
 use peers::{Table, balance, call, key, machine, pending, picks};
 use tower::{Service, ServiceExt, buffer::Buffer};
 
@@ -23,7 +23,7 @@ fn main() {
     println!("{endpoints} endpoints, {}", machine());
     println!("{:<28}{:>8}{:>8}{:>8}{:>8}", "million picks/s, threads", 1, 2, 4, 8);
     picks(&mut Endpoints(endpoints));
-    for algorithm in [RoundRobin, LeastRequest] {
+    for algorithm in [RoundRobin, LeastRequest, PeakEwma] {
         let balance = balance(algorithm, endpoints);
         print(&format!("call, lb-core {algorithm}"), PICKS, || {
             let mut balance = balance.clone();
