@@ -1,39 +1,78 @@
-//! What a pick costs, by algorithm and size of the cluster, lease and all; what
-//! one changed endpoint costs; and what `Balance` adds to calling a service.
+//! What a pick costs, by algorithm and size of the cluster, alone and with the
+//! lease that follows; what one changed endpoint costs; and what `Balance` adds to calling a service.
 #![allow(missing_docs, clippy::expect_used, reason = "a bench")]
 
-use std::{convert::Infallible, future::ready, hint::black_box, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::ready,
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use lb_core::{
     Balance, Change, Endpoint, EndpointId,
-    balance::{Algorithm, Cluster, Member, PickContext},
+    balance::{Algorithm, BalancerFactory, Candidate, Cluster, Member, PickContext},
     discovery,
-    load::Load,
+    load::{Load, Outcome, Timing},
 };
 use tower::{Service, service_fn};
 
-fn cluster(algorithm: Algorithm, endpoints: usize) -> Cluster<usize> {
-    let member = |n: usize| Member {
+fn members(endpoints: usize) -> impl Iterator<Item = Member<usize>> {
+    (0..endpoints).map(|n| Member {
         id: format!("endpoint-{n}").into(),
         endpoint: Endpoint::new(n),
         load: Arc::new(Load::new(true)),
-    };
-    Cluster::new((0..endpoints).map(member).collect(), &algorithm)
+    })
 }
 
+const SIZES: [usize; 3] = [10, 1_000, 10_000];
+
+/// The pick alone. Who wants to know the time is told.
 fn pick(criterion: &mut Criterion) {
+    let now = Instant::now();
     for &algorithm in Algorithm::ALL {
         let mut group = criterion.benchmark_group(format!("pick/{algorithm}"));
-        for endpoints in [10, 1_000, 10_000] {
-            let cluster = cluster(algorithm, endpoints);
+        for endpoints in SIZES {
+            let candidates: Vec<_> = members(endpoints)
+                .map(|member| Candidate::new(member.id, &member.endpoint, member.load))
+                .collect();
+            // Every endpoint has answered before.
+            for candidate in &candidates {
+                let lease = candidate.load.try_lease(1, Some((now, Timing::default())));
+                lease.expect("it is idle").finish_at(Outcome::Success, now + LATENCY);
+            }
+            let balancer = algorithm.build(&candidates);
+            group.bench_function(BenchmarkId::from_parameter(endpoints), |bencher| {
+                let mut key = 0;
+                bencher.iter(|| {
+                    key += 1;
+                    let cx = PickContext::new().at(now + LATENCY).hash(Some(key));
+                    black_box(balancer.pick(&candidates, &cx).expect("all are ready"))
+                });
+            });
+        }
+    }
+}
+
+const LATENCY: Duration = Duration::from_millis(10);
+
+/// The pick and the lease, from its beginning to its end, with all looks at the
+/// clock.
+fn lease(criterion: &mut Criterion) {
+    for &algorithm in Algorithm::ALL {
+        let mut group = criterion.benchmark_group(format!("lease/{algorithm}"));
+        for endpoints in SIZES {
+            let cluster = Cluster::new(members(endpoints).collect(), &algorithm);
             group.bench_function(BenchmarkId::from_parameter(endpoints), |bencher| {
                 let mut key = 0;
                 bencher.iter(|| {
                     key += 1;
                     let cx = PickContext::new().hash(algorithm.hashes().then_some(key));
                     let (member, lease) = cluster.pick(&cx).expect("all are ready");
-                    drop(black_box((member.endpoint.target, lease)));
+                    black_box(member.endpoint.target);
+                    lease.finish(Outcome::Success);
                 });
             });
         }
@@ -86,5 +125,5 @@ fn call(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, pick, upsert, call);
+criterion_group!(benches, pick, lease, upsert, call);
 criterion_main!(benches);

@@ -1,5 +1,6 @@
 //! Load balancing for Rust services: who is there ([`discovery`]), who is next
-//! ([`balance`]), and how busy each of them is ([`load`]).
+//! ([`balance`]), how busy each of them is ([`load`]) and whether it can serve
+//! ([`health`]).
 //!
 //! One engine, used three ways:
 //!
@@ -33,6 +34,63 @@
 //! # }
 //! ```
 //!
+//! That is a fixed list, the less busy of two, and no more. From here:
+//!
+//! # Who is there
+//!
+//! A [`Discovery`] is any stream of [`Change`]s: [`fixed`](discovery::fixed), a
+//! [`channel`](discovery::channel), a file that is followed as it changes, DNS,
+//! Docker (the crate `lb-docker`), a tokio `watch`, tower's `Discover`, or
+//! several of them [merged](discovery::merge()). An endpoint that stays the same
+//! keeps its service, its requests in flight, its latency and its health,
+//! whatever happens around it, because all of that belongs to its
+//! [`EndpointId`] and not to its address.
+//!
+//! # Who is next
+//!
+//! [`balance::Algorithm`] lists the algorithms; `docs/algorithms.md` in the
+//! repository tells which to choose, with figures. In short: `least_request`
+//! unless you know better, `peak_ewma` where servers differ in speed or fail
+//! fast, `ring_hash` where the same key has to meet the same server.
+//! [Priorities](balance::Cluster) work with each of them,
+//! [`ZoneAware`](balance::ZoneAware) and [`Aperture`](balance::Aperture) around
+//! each of them. A [`Balancer`](balance::Balancer) of your own is one function.
+//!
+//! # Who is well
+//!
+//! [`Driver::health`](balance::Driver::health) adds active checks, ejection of
+//! outliers, slow start and a panic threshold; see [`health`].
+//!
+//! # What if it fails
+//!
+//! [`resilience`] has tower layers for retries that go elsewhere, hedges,
+//! deadlines, limits and failing fast. A request that finds no endpoint waits
+//! for a [bounded time](Balance::wait) in a [bounded queue](Balance::queue), and
+//! then gets an [`Error`](balance::Error) that says why.
+//!
+//! # Beside others
+//!
+//! | | lb-core | `tower` 0.5 `balance::p2c` | `pingora-load-balancing` 0.9 |
+//! |---|---|---|---|
+//! | used through | a `Service` that is `Clone + Send + Sync` (`tests/balance.rs`) | a `Service` that isn't `Clone`; a `Buffer` shares it ([source][w1]) | `select(key)`, which names an address ([source][p1]) |
+//! | picks | when it has the request | in `poll_ready`, before the request is known ([source][w1]) | by a key |
+//! | no endpoint | waits, for a bounded time, then says why (`tests/balance.rs`) | stays pending ([source][w1]) | `None` |
+//! | failed endpoint | kept, and left alone while it is unhealthy or ejected (`tests/balance.rs`) | dropped until discovery names it anew ([source][w1]) | left out by active checks ([source][p2]) |
+//! | load | requests in flight, latency, failures (`tests/balancers.rs`) | requests in flight, latency ([docs][w2]) | none ([source][p3]) |
+//! | weights | yes (`tests/balancers.rs`) | no | yes ([source][p3]) |
+//! | hashing | ring, Maglev, rendezvous; bounded loads (`tests/balancers.rs`) | no | ring (Ketama), FNV ([source][p3]) |
+//! | endpoints are known by | an identity of their own | the discovery's key | address and weight ([source][p1]) |
+//! | discovery | pushes changes | pushes changes | is polled for the whole set ([source][p4]) |
+//!
+//! What a pick costs beside both is measured by `make peers`.
+//!
+//! [w1]: https://docs.rs/tower/0.5.3/src/tower/balance/p2c/service.rs.html
+//! [w2]: https://docs.rs/tower/0.5.3/tower/load/index.html
+//! [p1]: https://docs.rs/pingora-load-balancing/0.9.1/src/pingora_load_balancing/lib.rs.html
+//! [p2]: https://docs.rs/pingora-load-balancing/0.9.1/src/pingora_load_balancing/health_check.rs.html
+//! [p3]: https://docs.rs/pingora-load-balancing/0.9.1/pingora_load_balancing/selection/index.html
+//! [p4]: https://docs.rs/pingora-load-balancing/0.9.1/src/pingora_load_balancing/discovery.rs.html
+//!
 //! # Features
 //!
 //! | feature | adds |
@@ -42,6 +100,8 @@
 //! | `http` | the proxy service and its upstream client |
 //! | `test-util` | scripted endpoints, a source tests change, a clock, a conformance kit |
 //! | `server` | listeners, workers, graceful shutdown |
+//! | `health` | the health check `Tcp`; the rest of [`health`] is always there |
+//! | `health-http`, `health-grpc` | the health checks `Http` and `Grpc` |
 //! | `file` | discovery from a file of endpoints |
 //! | `dns` | discovery from DNS |
 
@@ -49,7 +109,6 @@ pub mod balance;
 mod clock;
 pub mod discovery;
 pub mod endpoint;
-#[cfg(feature = "http")]
 pub mod health;
 #[cfg(feature = "http")]
 pub mod http;

@@ -1,12 +1,22 @@
 use std::{
-    collections::BTreeMap, fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration,
+    collections::BTreeMap,
+    convert::Infallible,
+    fmt,
+    future::{self, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
 };
+
+use tokio::time;
 
 use super::{BalancerFactory, Cluster, Member, shared::Shared};
 use crate::{
     clock,
     discovery::{Change, Discovery},
     endpoint::{Endpoint, EndpointId},
+    health::{Health, Monitor},
     load::{Load, Timing},
 };
 
@@ -24,6 +34,7 @@ pub struct Driver<D: Discovery, F, S> {
 struct Members<T, F, S> {
     known: BTreeMap<EndpointId, Known<T, S>>,
     connect: F,
+    monitor: Option<Monitor<T>>,
     /// How quick a new one is taken to be: as quick as the others on average.
     latency: Option<Duration>,
 }
@@ -38,12 +49,16 @@ struct Known<T, S> {
 /// keep what it says from being published.
 const BATCH: usize = 1024;
 
+/// How often it is looked whether anybody still uses the balance, when nothing
+/// else happens.
+const UNUSED: Duration = Duration::from_secs(1);
+
 impl<D, F, S> Driver<D, F, S>
 where
     D: Discovery,
-    D::Target: PartialEq,
+    D::Target: Clone + PartialEq + Send + Sync + 'static,
     F: FnMut(&EndpointId, &D::Target) -> S,
-    S: Clone,
+    S: Clone + Send + Sync + 'static,
 {
     pub(super) fn new(
         discovery: D,
@@ -51,33 +66,43 @@ where
         factory: Box<dyn BalancerFactory>,
         shared: Arc<Shared<S>>,
     ) -> Self {
-        let members = Members { known: BTreeMap::new(), connect, latency: None };
+        let members = Members { known: BTreeMap::new(), connect, monitor: None, latency: None };
         Self { discovery, members, factory, shared }
+    }
+
+    /// Watches over the health of the endpoints: active checks, outliers, slow
+    /// start, as `health` says. Without it every endpoint that is wanted is
+    /// picked, except by algorithms that judge for themselves.
+    pub fn health(mut self, health: Health<D::Target>) -> Self {
+        let shared = Arc::downgrade(&self.shared);
+        let wake = move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.wake();
+            }
+        };
+        self.members.monitor = Some(Monitor::new(health).on_change(wake));
+        self
     }
 
     /// Keeps its balance up to date. Spawn it, or poll it beside other work.
     ///
-    /// It ends when the discovery does; the last set stays in force.
+    /// It ends when the discovery does, or with the last clone of the balance;
+    /// the last set stays in force. With [health](Self::health) it goes on after
+    /// the end of the discovery, as long as the balance is there.
     pub async fn run(self) {
         let Self { discovery, mut members, factory, shared } = self;
         let mut discovery = pin!(discovery);
+        let is_unused = || Arc::strong_count(&shared) == 1;
         let mut ended = false;
         while !ended {
             let mut batch = Vec::new();
-            ended = poll_fn(|cx| {
-                // What is already there belongs into the same snapshot. Not every
-                // stream bears being asked again after its end.
-                while batch.len() < BATCH {
-                    match discovery.as_mut().poll_next(cx) {
-                        Poll::Ready(Some(change)) => batch.push(change),
-                        Poll::Ready(None) => return Poll::Ready(true),
-                        Poll::Pending if batch.is_empty() => return Poll::Pending,
-                        Poll::Pending => break,
-                    }
-                }
-                Poll::Ready(false)
-            })
-            .await;
+            ended = tokio::select! {
+                ended = poll_fn(|cx| read(discovery.as_mut(), &mut batch, cx)) => ended,
+                never = watch(&mut members.monitor) => match never {},
+            };
+            if is_unused() {
+                return;
+            }
             if batch.is_empty() {
                 break;
             }
@@ -86,10 +111,46 @@ where
             batch.into_iter().for_each(|change| members.apply(change));
             shared.publish(members.snapshot(factory.as_ref()));
         }
+        while members.monitor.is_some() && !is_unused() {
+            tokio::select! {
+                () = time::sleep(UNUSED) => {}
+                never = watch(&mut members.monitor) => match never {},
+            }
+        }
     }
 }
 
-impl<T: PartialEq, F: FnMut(&EndpointId, &T) -> S, S: Clone> Members<T, F, S> {
+/// Reads what is already there, as it belongs into the same snapshot. Ready with
+/// true at the end, after which not every stream bears being asked again.
+fn read<D: Discovery>(
+    mut discovery: Pin<&mut D>,
+    batch: &mut Vec<Change<D::Target>>,
+    cx: &mut Context<'_>,
+) -> Poll<bool> {
+    while batch.len() < BATCH {
+        match discovery.as_mut().poll_next(cx) {
+            Poll::Ready(Some(change)) => batch.push(change),
+            Poll::Ready(None) => return Poll::Ready(true),
+            Poll::Pending if batch.is_empty() => return Poll::Pending,
+            Poll::Pending => break,
+        }
+    }
+    Poll::Ready(false)
+}
+
+async fn watch<T: Send + Sync + 'static>(monitor: &mut Option<Monitor<T>>) -> Infallible {
+    match monitor {
+        Some(monitor) => monitor.run().await,
+        None => future::pending().await,
+    }
+}
+
+impl<T, F, S> Members<T, F, S>
+where
+    T: Clone + PartialEq + Send + Sync + 'static,
+    F: FnMut(&EndpointId, &T) -> S,
+    S: Clone,
+{
     fn apply(&mut self, change: Change<T>) {
         match change {
             Change::Reset(set) => {
@@ -98,7 +159,7 @@ impl<T: PartialEq, F: FnMut(&EndpointId, &T) -> S, S: Clone> Members<T, F, S> {
                     let was = self.known.remove(&id).or_else(|| before.remove(&id));
                     self.upsert(id, endpoint, was);
                 }
-                before.into_values().for_each(|gone| gone.retire());
+                before.iter().for_each(|(id, gone)| self.retire(id, gone));
             }
             Change::Upsert(id, endpoint) => {
                 let was = self.known.remove(&id);
@@ -106,7 +167,7 @@ impl<T: PartialEq, F: FnMut(&EndpointId, &T) -> S, S: Clone> Members<T, F, S> {
             }
             Change::Remove(id) => {
                 if let Some(gone) = self.known.remove(&id) {
-                    gone.retire();
+                    self.retire(&id, &gone);
                 }
             }
         }
@@ -119,17 +180,28 @@ impl<T: PartialEq, F: FnMut(&EndpointId, &T) -> S, S: Clone> Members<T, F, S> {
             Some(was) if was.endpoint.target == endpoint.target => (was.service, was.load),
             was => {
                 if let Some(was) = was {
-                    was.retire();
+                    self.retire(&id, &was);
                 }
-                let load = Load::new(wanted);
+                let load = Arc::new(Load::new(wanted));
                 if let Some(latency) = self.latency {
                     load.assume_latency(latency, clock::now());
                 }
-                ((self.connect)(&id, &endpoint.target), Arc::new(load))
+                if let Some(monitor) = &mut self.monitor {
+                    monitor.insert(id.clone(), endpoint.target.clone(), Arc::clone(&load));
+                }
+                ((self.connect)(&id, &endpoint.target), load)
             }
         };
         load.set_ready(wanted);
         self.known.insert(id, Known { endpoint, service, load });
+    }
+
+    /// Who still holds an older snapshot must not pick it any more.
+    fn retire(&mut self, id: &EndpointId, gone: &Known<T, S>) {
+        gone.load.set_ready(false);
+        if let Some(monitor) = &mut self.monitor {
+            monitor.remove(id);
+        }
     }
 
     fn average_latency(&self, timing: &Timing) -> Option<Duration> {
@@ -150,13 +222,6 @@ impl<T: PartialEq, F: FnMut(&EndpointId, &T) -> S, S: Clone> Members<T, F, S> {
             })
             .collect();
         Cluster::new(members, factory)
-    }
-}
-
-impl<T, S> Known<T, S> {
-    /// Who still holds an older snapshot must not pick it any more.
-    fn retire(&self) {
-        self.load.set_ready(false);
     }
 }
 

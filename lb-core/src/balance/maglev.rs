@@ -10,16 +10,16 @@ use super::{Balancer, Candidate, PickContext, hash::mix, slots::Slots};
 /// a few keys of others move as well: about one in a hundred. One that is merely
 /// not ready moves only its own keys.
 ///
-/// The table has 65,537 slots, and more than that for more than 2,600 endpoints;
+/// The table has 65,537 slots, and more than that for more than 5,461 endpoints;
 /// where it grows, most keys move once.
 #[derive(Debug)]
 pub struct Maglev(Slots);
 
 /// Primes, as every step between slots has to reach all of them.
-const SIZES: [u64; 5] = [65_537, 262_147, 1_048_583, 4_194_319, 16_777_259];
+const SIZES: [u64; 6] = [65_537, 131_101, 262_147, 1_048_583, 4_194_319, 16_777_259];
 
 /// Slots for each endpoint, at least: shares differ by one slot.
-const SLOTS_EACH: u64 = 25;
+const SLOTS_EACH: u64 = 12;
 
 impl Maglev {
     /// A table of all candidates.

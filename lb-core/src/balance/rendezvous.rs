@@ -21,6 +21,8 @@ pub struct Rendezvous(Slots);
 const SLOTS: usize = 1 << 16;
 /// Slots for each endpoint, at least.
 const SLOTS_EACH: usize = 8;
+/// When one slot in so many is left, the rest is scored one by one.
+const FEW: usize = 1 << 14;
 
 impl Rendezvous {
     /// Scores all candidates.
@@ -47,8 +49,8 @@ impl Balancer for Rendezvous {
 /// The best scores, found without working all of them out. Each candidate
 /// throws darts at the slots at a rate that is its weight, and its score for a
 /// slot is how early it hit it. Once all have thrown up to some time, a slot that
-/// has been hit is decided. When one in a thousand is left, all scores are
-/// compared for those after all.
+/// has been hit is decided. When few are left, all scores are compared for those
+/// after all.
 fn owners(candidates: &[Candidate], slots: usize) -> Vec<u32> {
     let weights: f64 = candidates.iter().map(|candidate| f64::from(candidate.weight)).sum();
     if candidates.is_empty() {
@@ -58,7 +60,7 @@ fn owners(candidates: &[Candidate], slots: usize) -> Vec<u32> {
     let mut free = slots;
     let mut throwers: Vec<_> = candidates.iter().zip(0..).map(Thrower::new).collect();
     let mut until = 0.0;
-    while free > slots / 1024 {
+    while free > slots / FEW {
         // All together, one dart for every fourth slot.
         until += slots as f64 / 4.0 / weights;
         for thrower in &mut throwers {
@@ -98,7 +100,8 @@ struct Hit {
 struct Thrower {
     owner: u32,
     hash: u64,
-    weight: f64,
+    /// Between two darts, on average.
+    pause: f64,
     thrown: u64,
     dart: u64,
     /// When the dart is thrown.
@@ -107,9 +110,9 @@ struct Thrower {
 
 impl Thrower {
     fn new((candidate, owner): (&Candidate, u32)) -> Self {
-        let weight = f64::from(candidate.weight);
+        let pause = 1.0 / f64::from(candidate.weight);
         let mut thrower =
-            Self { owner, hash: candidate.hash, weight, thrown: 0, dart: 0, next: 0.0 };
+            Self { owner, hash: candidate.hash, pause, thrown: 0, dart: 0, next: 0.0 };
         thrower.throw();
         thrower
     }
@@ -118,7 +121,7 @@ impl Thrower {
         self.dart = mix(self.hash, self.thrown);
         // Where it goes depends on the high bits, when on the low ones.
         let within = fraction(self.dart.rotate_left(32));
-        self.next = (self.thrown as f64 + within) / self.weight;
+        self.next = (self.thrown as f64 + within) * self.pause;
         self.thrown += 1;
     }
 }

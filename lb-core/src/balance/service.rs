@@ -59,9 +59,9 @@ impl<S> Balance<S> {
     ) -> (Self, Driver<D, F, S>)
     where
         D: Discovery,
-        D::Target: PartialEq,
+        D::Target: Clone + PartialEq + Send + Sync + 'static,
         F: FnMut(&EndpointId, &D::Target) -> S,
-        S: Clone,
+        S: Clone + Send + Sync + 'static,
     {
         let shared = Arc::new(Shared::new());
         let driver = Driver::new(discovery, connect, Box::new(factory), Arc::clone(&shared));
