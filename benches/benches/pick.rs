@@ -15,7 +15,7 @@ use lb_core::{
     Balance, Change, Endpoint, EndpointId,
     balance::{Algorithm, BalancerFactory, Candidate, Cluster, Member, PickContext},
     discovery,
-    load::{Load, Outcome, Timing},
+    load::{Load, Outcome},
 };
 use tower::{Service, service_fn};
 
@@ -40,7 +40,7 @@ fn pick(criterion: &mut Criterion) {
                 .collect();
             // Every endpoint has answered before.
             for candidate in &candidates {
-                let lease = candidate.load.try_lease(1, Some((now, Timing::default())));
+                let lease = candidate.load.try_lease(1, Some(now));
                 lease.expect("it is idle").finish_at(Outcome::Success, now + LATENCY);
             }
             let balancer = algorithm.build(&candidates);

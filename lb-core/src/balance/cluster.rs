@@ -48,16 +48,17 @@ impl<T> Cluster<T> {
             .collect();
         let balancer = priority::build(&candidates, factory);
         let timing = balancer.timing();
+        if let Some(timing) = &timing {
+            members.iter().for_each(|member| member.load.set_timing(timing));
+        }
         Self { members, candidates, balancer, timing }
     }
 
     /// Picks a member for one request and counts the request against it, or
     /// `None` when `cx` allows no member.
     pub fn pick(&self, cx: &PickContext<'_>) -> Option<(&Member<T>, Lease)> {
-        let mut cx = *cx;
-        if self.timing.is_some() {
-            cx.now = Some(cx.now());
-        }
+        let started = self.timing.map(|_| cx.now());
+        let cx = PickContext { now: started.or(cx.now), ..*cx };
         let mut redraws = REDRAWS;
         loop {
             let at = self.balancer.pick(&self.candidates, &cx)?;
@@ -67,8 +68,7 @@ impl<T> Cluster<T> {
                 redraws -= 1;
                 continue;
             }
-            let timed = self.timing.and_then(|timing| Some((cx.now?, timing)));
-            match member.load.try_lease(cx.max_in_flight, timed) {
+            match member.load.try_lease(cx.max_in_flight, started) {
                 Some(lease) => return Some((member, lease)),
                 None if redraws == 0 => return None,
                 None => redraws -= 1,

@@ -17,7 +17,7 @@ use crate::{
     discovery::{Change, Discovery},
     endpoint::{Endpoint, EndpointId},
     health::{Health, Monitor},
-    load::{Load, Timing},
+    load::Load,
 };
 
 /// Reads a discovery and publishes what it says to its
@@ -107,7 +107,7 @@ where
                 break;
             }
             let timing = shared.cluster().and_then(|cluster| cluster.timing());
-            members.latency = timing.and_then(|timing| members.average_latency(&timing));
+            members.latency = timing.and_then(|_| members.average_latency());
             batch.into_iter().for_each(|change| members.apply(change));
             shared.publish(members.snapshot(factory.as_ref()));
         }
@@ -204,10 +204,10 @@ where
         }
     }
 
-    fn average_latency(&self, timing: &Timing) -> Option<Duration> {
+    fn average_latency(&self) -> Option<Duration> {
         let now = clock::now();
         let known: Vec<_> =
-            self.known.values().filter_map(|known| known.load.latency(now, timing)).collect();
+            self.known.values().filter_map(|known| known.load.latency(now)).collect();
         known.iter().sum::<Duration>().checked_div(u32::try_from(known.len()).ok()?)
     }
 

@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use super::{Balancer, Candidate, PickContext, draw::Draw, least_request::compare_load};
 use crate::load::Timing;
 
@@ -33,11 +31,6 @@ impl PeakEwma {
     pub fn with_timing(candidates: &[Candidate], timing: Timing) -> Self {
         Self { draw: Draw::by_weight(candidates), timing }
     }
-
-    #[inline]
-    fn cost(&self, candidate: &Candidate, now: Instant) -> Option<f64> {
-        candidate.load.cost(candidate.weight, now, &self.timing)
-    }
 }
 
 impl Balancer for PeakEwma {
@@ -51,7 +44,7 @@ impl Balancer for PeakEwma {
         let dearer = match (a.load.rests(now), b.load.rests(now)) {
             (true, false) => true,
             (false, true) => false,
-            _ => match (self.cost(a, now), self.cost(b, now)) {
+            _ => match (a.load.cost(a.weight, now), b.load.cost(b.weight, now)) {
                 (Some(a), Some(b)) => a > b,
                 _ => compare_load(a, b).is_gt(),
             },
@@ -66,7 +59,7 @@ impl Balancer for PeakEwma {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::{
@@ -75,7 +68,7 @@ mod tests {
     };
 
     fn ended(load: &std::sync::Arc<Load>, start: Instant, took: u64, outcome: Outcome) {
-        let lease = load.try_lease(usize::MAX, Some((start, Timing::default()))).unwrap();
+        let lease = load.try_lease(usize::MAX, Some(start)).unwrap();
         lease.finish_at(outcome, start + Duration::from_millis(took));
     }
 

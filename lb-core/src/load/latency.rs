@@ -47,28 +47,39 @@ pub(super) struct Latency {
     merged: AtomicU64,
     /// Until when the endpoint has asked to be left alone, likewise.
     resumes: AtomicU64,
+    /// The timing, in nanoseconds.
+    decay: AtomicU64,
+    penalty: AtomicU64,
 }
 
 const NONE: f64 = -1.0;
 
 impl Latency {
     pub(super) fn new(born: Instant) -> Self {
+        let timing = Timing::default();
         Self {
             born,
             average: AtomicU64::new(NONE.to_bits()),
             merged: AtomicU64::new(0),
             resumes: AtomicU64::new(0),
+            decay: AtomicU64::new(nanos(timing.decay)),
+            penalty: AtomicU64::new(nanos(timing.failure_penalty)),
         }
     }
 
+    pub(super) fn set_timing(&self, timing: &Timing) {
+        self.decay.store(nanos(timing.decay), Ordering::Relaxed);
+        self.penalty.store(nanos(timing.failure_penalty), Ordering::Relaxed);
+    }
+
     /// The average as of `now`, in nanoseconds.
-    pub(super) fn at(&self, now: Instant, decay: Duration) -> Option<f64> {
+    pub(super) fn at(&self, now: Instant) -> Option<f64> {
         let average = f64::from_bits(self.average.load(Ordering::Relaxed));
         if average < 0.0 {
             return None;
         }
         let age = self.nanos(now).saturating_sub(self.merged.load(Ordering::Relaxed));
-        Some(average * kept(age, decay))
+        Some(average * self.kept(age))
     }
 
     /// Whether the endpoint has asked to be left alone now.
@@ -91,18 +102,12 @@ impl Latency {
     }
 
     /// A request has ended; one without an outcome was cancelled.
-    pub(super) fn ended(
-        &self,
-        started: Instant,
-        now: Instant,
-        outcome: Option<Outcome>,
-        timing: &Timing,
-    ) {
-        let took = now.saturating_duration_since(started);
+    pub(super) fn ended(&self, started: Instant, now: Instant, outcome: Option<Outcome>) {
+        let took = nanos(now.saturating_duration_since(started));
         match outcome {
-            Some(Outcome::Success) => self.observe(took, now, timing.decay),
+            Some(Outcome::Success) => self.observe(took, now),
             Some(Outcome::Failure) => {
-                self.observe(took.max(timing.failure_penalty), now, timing.decay);
+                self.observe(took.max(self.penalty.load(Ordering::Relaxed)), now);
             }
             Some(Outcome::RetryAfter(pause)) => {
                 let until = now + pause.min(Timing::MAX_RETRY_AFTER);
@@ -110,18 +115,18 @@ impl Latency {
             }
             // It would have taken at least this long. That it was cut short
             // must not make a hanging endpoint look quick.
-            None if self.at(now, timing.decay).is_some_and(|known| nanos(took) as f64 > known) => {
-                self.observe(took, now, timing.decay);
+            None if self.at(now).is_some_and(|known| took as f64 > known) => {
+                self.observe(took, now);
             }
             None => {}
         }
     }
 
-    fn observe(&self, latency: Duration, now: Instant, decay: Duration) {
-        let latency = nanos(latency) as f64;
+    fn observe(&self, nanos: u64, now: Instant) {
+        let latency = nanos as f64;
         let now = self.nanos(now);
         let before = self.merged.fetch_max(now, Ordering::Relaxed);
-        let kept = kept(now.saturating_sub(before), decay);
+        let kept = self.kept(now.saturating_sub(before));
         let merge = |average: f64| {
             if average < latency { latency } else { latency + (average - latency) * kept }
         };
@@ -136,6 +141,14 @@ impl Latency {
         }
     }
 
+    /// What is left of an observation of this age.
+    fn kept(&self, age: u64) -> f64 {
+        let decay = self.decay.load(Ordering::Relaxed).max(1);
+        let ages = age as f64 / decay as f64;
+        // Spares the exponential where it makes no difference that shows.
+        if ages < 1e-4 { 1.0 - ages } else { (-ages).exp() }
+    }
+
     fn nanos(&self, at: Instant) -> u64 {
         nanos(at.saturating_duration_since(self.born))
     }
@@ -146,31 +159,22 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What is left of an observation of this age.
-fn kept(age: u64, decay: Duration) -> f64 {
-    let ages = age as f64 / (nanos(decay).max(1)) as f64;
-    // Spares the exponential where it makes no difference that shows.
-    if ages < 1e-4 { 1.0 - ages } else { (-ages).exp() }
-}
-
 #[cfg(all(test, not(lb_loom)))]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    const DECAY: Duration = Duration::from_secs(10);
-
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
     }
 
     fn average(latency: &Latency, now: Instant) -> f64 {
-        latency.at(now, DECAY).map_or(f64::NAN, |nanos| nanos / 1e6)
+        latency.at(now).map_or(f64::NAN, |nanos| nanos / 1e6)
     }
 
     fn success(latency: &Latency, now: Instant, took: Duration) {
-        latency.ended(now - took, now, Some(Outcome::Success), &Timing::default());
+        latency.ended(now - took, now, Some(Outcome::Success));
     }
 
     #[test]
@@ -178,7 +182,7 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let latency = Latency::new(start);
-        assert_eq!(latency.at(start, DECAY), None);
+        assert_eq!(latency.at(start), None);
         success(&latency, at(1), ms(10));
         success(&latency, at(1), ms(500));
         assert_eq!(average(&latency, at(1)).round(), 500.0);
@@ -193,7 +197,7 @@ mod tests {
         let start = Instant::now();
         let latency = Latency::new(start);
         success(&latency, start, ms(10));
-        latency.ended(start, start + ms(1), Some(Outcome::Failure), &Timing::default());
+        latency.ended(start, start + ms(1), Some(Outcome::Failure));
         assert_eq!(average(&latency, start + ms(1)).round(), 1000.0);
     }
 
@@ -201,12 +205,12 @@ mod tests {
     fn a_cancelled_request_tells_only_that_it_took_longer() {
         let start = Instant::now();
         let latency = Latency::new(start);
-        latency.ended(start, start + ms(5), None, &Timing::default());
-        assert_eq!(latency.at(start, DECAY), None, "nothing is known of the first");
+        latency.ended(start, start + ms(5), None);
+        assert_eq!(latency.at(start), None, "nothing is known of the first");
         success(&latency, start + ms(10), ms(10));
-        latency.ended(start + ms(10), start + ms(15), None, &Timing::default());
+        latency.ended(start + ms(10), start + ms(15), None);
         assert_eq!(average(&latency, start + ms(15)).round(), 10.0);
-        latency.ended(start + ms(15), start + ms(3015), None, &Timing::default());
+        latency.ended(start + ms(15), start + ms(3015), None);
         assert_eq!(average(&latency, start + ms(3015)).round(), 3000.0);
     }
 
@@ -215,7 +219,7 @@ mod tests {
         let start = Instant::now();
         let latency = Latency::new(start);
         let asks = |pause| {
-            latency.ended(start, start, Some(Outcome::RetryAfter(pause)), &Timing::default());
+            latency.ended(start, start, Some(Outcome::RetryAfter(pause)));
         };
         asks(ms(2000));
         assert!(latency.rests(start + ms(1999)));
@@ -249,7 +253,7 @@ mod tests {
             for (at, took) in steps {
                 slowest = slowest.max(took);
                 let now = start + ms(at + took);
-                latency.ended(start + ms(at), now, Some(Outcome::Success), &Timing::default());
+                latency.ended(start + ms(at), now, Some(Outcome::Success));
                 let known = average(&latency, now);
                 prop_assert!((0.0..=slowest as f64 * 1.000_001).contains(&known), "{known}");
             }
@@ -268,21 +272,19 @@ mod loom_tests {
     fn no_observation_is_lost_and_none_decays_twice() {
         loom::model(|| {
             let start = Instant::now();
-            let decay = Duration::from_secs(10);
             let latency = loom::sync::Arc::new(Latency::new(start));
-            latency.observe(Duration::from_millis(100), start, decay);
+            latency.observe(100_000_000, start);
             let later = start + Duration::from_secs(10);
             let other = latency.clone();
-            let there =
-                thread::spawn(move || other.observe(Duration::from_millis(10), later, decay));
-            latency.observe(Duration::from_millis(20), later, decay);
-            let read = latency.at(later, decay).unwrap() / 1e6;
+            let there = thread::spawn(move || other.observe(10_000_000, later));
+            latency.observe(20_000_000, later);
+            let read = latency.at(later).unwrap() / 1e6;
             assert!((5.0..=100.0).contains(&read), "{read}");
             there.join().unwrap();
             // Ten seconds went by once: the 100 ms keep 1/e of their weight,
             // whichever of the two claimed the interval, and the other one
             // moves nothing unless it is a peak.
-            let average = latency.at(later, decay).unwrap() / 1e6;
+            let average = latency.at(later).unwrap() / 1e6;
             assert!((40.0..60.0).contains(&average), "{average}");
         });
     }

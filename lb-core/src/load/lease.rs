@@ -5,7 +5,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Load, Timing};
+use super::Load;
 use crate::clock;
 
 /// How a request ended.
@@ -30,9 +30,9 @@ pub enum Outcome {
 #[must_use = "a lease that is dropped at once counts nothing"]
 pub struct Lease {
     load: Arc<Load>,
-    timed: Option<(Instant, Timing)>,
+    /// If it is timed.
+    started: Option<Instant>,
     outcome: Option<Outcome>,
-    ended: Option<Instant>,
     freed: Option<Arc<Notify>>,
 }
 
@@ -45,7 +45,7 @@ impl Lease {
     /// Ends the request as of `now`, for those who keep their own time.
     pub fn finish_at(mut self, outcome: Outcome, now: Instant) {
         self.outcome = Some(outcome);
-        self.ended = Some(now);
+        self.time(|| now);
     }
 
     /// How the request will have ended when the lease is dropped, unless told
@@ -72,8 +72,8 @@ impl Lease {
     }
 
     /// `load` has counted it already.
-    pub(super) fn new(load: Arc<Load>, timed: Option<(Instant, Timing)>) -> Self {
-        Self { load, timed, outcome: None, ended: None, freed: None }
+    pub(super) fn new(load: Arc<Load>, started: Option<Instant>) -> Self {
+        Self { load, started, outcome: None, freed: None }
     }
 
     /// Wakes one that waits for room when this lease ends.
@@ -81,15 +81,18 @@ impl Lease {
         self.freed = Some(Arc::clone(freed));
         self
     }
+
+    fn time(&mut self, now: impl FnOnce() -> Instant) {
+        if let Some(started) = self.started.take() {
+            self.load.latency.ended(started, now(), self.outcome);
+        }
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some((started, timing)) = &self.timed {
-            let ended = self.ended.unwrap_or_else(clock::now);
-            self.load.latency.ended(*started, ended, self.outcome, timing);
-        }
-        self.load.end(self.outcome);
+        self.time(clock::now);
+        self.load.tally.end(self.outcome);
         if let Some(freed) = &self.freed {
             freed.notify_one();
         }
@@ -133,11 +136,10 @@ mod tests {
         let load = Arc::new(Load::new(true));
         let start = Instant::now();
         let end = start + Duration::from_millis(30);
-        let timed = Some((start, Timing::default()));
-        load.try_lease(1, timed).unwrap().finish_at(Outcome::Success, end);
-        assert_eq!(load.latency(end, &Timing::default()), Some(Duration::from_millis(30)));
+        load.try_lease(1, Some(start)).unwrap().finish_at(Outcome::Success, end);
+        assert_eq!(load.latency(end), Some(Duration::from_millis(30)));
         load.lease().finish(Outcome::Success);
-        assert_eq!(load.latency(end, &Timing::default()), Some(Duration::from_millis(30)));
+        assert_eq!(load.latency(end), Some(Duration::from_millis(30)));
     }
 
     #[test]

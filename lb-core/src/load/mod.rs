@@ -8,10 +8,6 @@ mod lease;
 mod results;
 mod standing;
 
-#[cfg(lb_loom)]
-use loom::sync::atomic::{AtomicUsize, Ordering};
-#[cfg(not(lb_loom))]
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -38,7 +34,6 @@ pub use results::Results;
 /// Reading never writes: picks on many threads don't contend here.
 #[derive(Debug)]
 pub struct Load {
-    in_flight: AtomicUsize,
     standing: Standing,
     latency: Latency,
     tally: Tally,
@@ -48,7 +43,6 @@ impl Load {
     /// The load of an idle endpoint that may, or may not yet, be picked.
     pub fn new(ready: bool) -> Self {
         Self {
-            in_flight: AtomicUsize::new(0),
             standing: Standing::new(ready),
             latency: Latency::new(clock::now()),
             tally: Tally::default(),
@@ -57,7 +51,7 @@ impl Load {
 
     /// Requests sent to this endpoint and not yet finished.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.tally.in_flight()
     }
 
     /// Whether a balancer may pick this endpoint: its owner wants it used, and
@@ -109,32 +103,28 @@ impl Load {
 
     /// Counts one more request in flight, until the lease ends.
     pub fn lease(self: &Arc<Self>) -> Lease {
-        // Relaxed: the count is a hint for picking; nothing is published by it.
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.tally.begin(usize::MAX);
         Lease::new(Arc::clone(self), None)
     }
 
-    /// A lease, unless `most` requests are in flight already. With a time and a
-    /// timing, how long it takes goes into the endpoint's
+    /// A lease, unless `most` requests are in flight already. With the time at
+    /// which it begins, how long it takes goes into the endpoint's
     /// [latency](Self::latency).
-    pub fn try_lease(
-        self: &Arc<Self>,
-        most: usize,
-        timed: Option<(Instant, Timing)>,
-    ) -> Option<Lease> {
-        if most == usize::MAX {
-            self.in_flight.fetch_add(1, Ordering::Relaxed);
-        } else {
-            let more = |n: usize| (n < most).then_some(n + 1);
-            self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        }
-        Some(Lease::new(Arc::clone(self), timed))
+    #[inline]
+    pub fn try_lease(self: &Arc<Self>, most: usize, started: Option<Instant>) -> Option<Lease> {
+        self.tally.begin(most).then(|| Lease::new(Arc::clone(self), started))
+    }
+
+    /// How leases are timed that know when they began, from now on. A cluster
+    /// sets this to what its balancer asks for.
+    pub fn set_timing(&self, timing: &Timing) {
+        self.latency.set_timing(timing);
     }
 
     /// The peak-sensitive moving average of how long requests took, as of
     /// `now`; `None` before the first. Only timed leases count.
-    pub fn latency(&self, now: Instant, timing: &Timing) -> Option<Duration> {
-        self.latency.at(now, timing.decay).map(|nanos| Duration::from_secs_f64(nanos / 1e9))
+    pub fn latency(&self, now: Instant) -> Option<Duration> {
+        self.latency.at(now).map(|nanos| Duration::from_secs_f64(nanos / 1e9))
     }
 
     /// What a new endpoint is taken for before it has answered, such as the
@@ -162,23 +152,14 @@ impl Load {
     /// What one more request costs: the latency, and a weight's share of it for
     /// each that is in flight. `None` where no latency is known.
     #[inline]
-    pub(crate) fn cost(&self, weight: u32, now: Instant, timing: &Timing) -> Option<f64> {
+    pub(crate) fn cost(&self, weight: u32, now: Instant) -> Option<f64> {
         let queued = self.in_flight() as f64 / f64::from(weight);
-        Some(self.latency.at(now, timing.decay)? * (1.0 + queued))
+        Some(self.latency.at(now)? * (1.0 + queued))
     }
 
     /// In 1/256.
     pub(crate) fn share(&self) -> u16 {
         self.standing.share()
-    }
-
-    fn end(&self, outcome: Option<Outcome>) {
-        match outcome {
-            Some(Outcome::Success) => self.tally.success(),
-            Some(Outcome::Failure | Outcome::RetryAfter(_)) => self.tally.failure(),
-            None => {}
-        }
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
