@@ -3,12 +3,12 @@
 # Ctrl-C leaves nothing half-written that a later run would take for whole.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help up scale down logs demo images test bench compare routing simulate fmt lint doc
+.PHONY: help up scale down logs demo images test bench compare peers routing simulate fmt lint doc release-check
 
 CARGO ?= cargo
 
 help: ## Lists this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 up: ## Builds and starts the balancer and SCALE=2 apps: HTTP_PORT=80, ADMIN_PORT=9180
 	@deploy/demo.sh up
@@ -38,6 +38,10 @@ bench: ## Runs the micro-benchmarks
 compare: ## Processor time per request beside nginx and HAProxy (installs them)
 	@deploy/compare.sh
 
+peers: ## Picks beside those of tower and pingora, on one thread and on eight
+	$(CARGO) bench --locked --manifest-path benches/peers/Cargo.toml
+	$(CARGO) run --release --locked --manifest-path benches/peers/Cargo.toml --bin contention
+
 routing: images ## Time from "listens" to the first request, over 20 containers
 	$(CARGO) build --release --locked -p lb-bin -p benches
 	$(CARGO) run --release --locked -p benches --bin time-to-route
@@ -55,3 +59,6 @@ lint: ## Checks format, clippy and the scripts
 
 doc: ## Builds the documentation, in target/doc
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features --locked
+
+release-check: ## What a release needs besides tests: features, MSRV, licences, packages
+	@deploy/release-check.sh

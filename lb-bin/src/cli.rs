@@ -84,7 +84,8 @@ pub(crate) struct Options {
     )]
     pub(crate) default_host: Option<String>,
 
-    /// How to pick where nobody says: `round_robin` or `least_request`.
+    /// How to pick where nobody says: `round_robin`, `least_request`,
+    /// `peak_ewma`, `ring_hash` or another one of docs/algorithms.md.
     /// [default: round_robin]
     #[arg(
         long,

@@ -49,9 +49,9 @@
 //! # Who is next
 //!
 //! [`balance::Algorithm`] lists the algorithms; `docs/algorithms.md` in the
-//! repository tells which to choose, with figures. In short: `least_request`
-//! unless you know better, `peak_ewma` where servers differ in speed or fail
-//! fast, `ring_hash` where the same key has to meet the same server.
+//! repository tells which to choose, with figures. In short: `peak_ewma` unless
+//! you know better, `least_request` for one proxy before equal servers,
+//! `ring_hash` where the same key has to meet the same server.
 //! [Priorities](balance::Cluster) work with each of them,
 //! [`ZoneAware`](balance::ZoneAware) and [`Aperture`](balance::Aperture) around
 //! each of them. A [`Balancer`](balance::Balancer) of your own is one function.

@@ -1,13 +1,24 @@
 //! `Balance` over services that are really called.
 
-use std::{future, io, time::Duration};
+#![cfg(feature = "test-util")]
+
+use std::{
+    collections::{HashMap, HashSet},
+    future, io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{FutureExt, StreamExt, stream};
 use lb_core::{
-    Balance, Change, Endpoint,
-    balance::{Algorithm, Error},
+    Balance, Change, Endpoint, EndpointId,
+    balance::{Algorithm, Attempt, Error},
     discovery,
     endpoint::State,
+    testing::{Scripted, Step, source},
 };
 use tokio::sync::oneshot;
 use tower::{Service, ServiceExt, service_fn, util::BoxCloneSyncService};
@@ -27,7 +38,7 @@ async fn names(balance: &Balance<Echo>, requests: usize) -> Vec<&'static str> {
     names
 }
 
-fn connect(_: &lb_core::EndpointId, name: &&'static str) -> Echo {
+fn connect(_: &EndpointId, name: &&'static str) -> Echo {
     answers(name)
 }
 
@@ -86,7 +97,7 @@ async fn a_wait_ends() {
 async fn an_unchanged_endpoint_keeps_its_service() {
     let (changes, discovery) = discovery::channel();
     let (made, mut making) = tokio::sync::mpsc::unbounded_channel();
-    let connect = move |id: &lb_core::EndpointId, name: &&'static str| {
+    let connect = move |id: &EndpointId, name: &&'static str| {
         made.send(id.to_string()).unwrap();
         answers(name)
     };
@@ -109,7 +120,7 @@ async fn an_unchanged_endpoint_keeps_its_service() {
 async fn load_counts_until_the_response_or_the_end_of_interest() {
     let (answer, answered) = oneshot::channel::<()>();
     let answered = answered.shared();
-    let connect = move |_: &lb_core::EndpointId, _: &&'static str| {
+    let connect = move |_: &EndpointId, _: &&'static str| {
         let answered = answered.clone();
         service_fn(move |()| answered.clone())
     };
@@ -131,13 +142,154 @@ async fn load_counts_until_the_response_or_the_end_of_interest() {
 
 #[tokio::test]
 async fn the_error_of_the_inner_service_is_kept() {
-    let connect = |_: &lb_core::EndpointId, _: &&'static str| {
+    let connect = |_: &EndpointId, _: &&'static str| {
         service_fn(|()| future::ready(Err::<(), _>(io::Error::other("broken"))))
     };
     let (balance, driver) = Balance::new(discovery::fixed(["a"]), connect, Algorithm::RoundRobin);
     driver.run().await;
     let Err(Error::Inner(error)) = balance.oneshot(()).await else { panic!("no inner error") };
     assert_eq!(error.to_string(), "broken");
+}
+
+/// A balance over endpoints of these names, which is up to date at once.
+async fn over<const N: usize>(
+    backends: &[(&'static str, Scripted<&'static str>); N],
+) -> Balance<Scripted<&'static str>> {
+    let services: HashMap<_, _> = backends.iter().cloned().collect();
+    let connect = move |_: &EndpointId, name: &&str| services[name].clone();
+    let names = backends.iter().map(|(name, _)| *name);
+    let (balance, driver) = Balance::new(discovery::fixed(names), connect, Algorithm::LeastRequest);
+    driver.run().await;
+    balance
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_endpoint_gets_more_than_it_may_and_the_queue_is_bounded() {
+    let slow = || Scripted::always(Step::AnswerAfter(Duration::from_secs(1), "done"));
+    let backends = [("a", slow()), ("b", slow())];
+    let balance = over(&backends).await.max_in_flight(2).queue(3).wait(Duration::from_secs(5));
+    let requests: Vec<_> = (0..8).map(|_| tokio::spawn(balance.clone().oneshot(()))).collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(backends.each_ref().map(|(_, backend)| backend.under_way()), [2, 2]);
+
+    let mut results = Vec::new();
+    for request in requests {
+        results.push(request.await.unwrap());
+    }
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 7);
+    let refused = results.iter().find_map(|result| result.as_ref().err());
+    assert!(matches!(refused, Some(Error::Overloaded)), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_room_in_vain_is_told_so() {
+    let backends = [("a", Scripted::always(Step::Hang))];
+    let balance = over(&backends).await.max_in_flight(1).wait(Duration::from_secs(5));
+    let hanging = tokio::spawn(balance.clone().oneshot(()));
+    tokio::task::yield_now().await;
+    let error = balance.clone().oneshot(()).await.unwrap_err();
+    assert!(matches!(error, Error::Overloaded), "{error}");
+    let waiting = tokio::spawn(balance.oneshot(()));
+    tokio::task::yield_now().await;
+    backends[0].1.from_now_on(Step::Answer("a"));
+    hanging.abort();
+    assert_eq!(waiting.await.unwrap().unwrap(), "a", "who is cancelled makes room");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_long_outage_requests_fail_at_once_until_it_ends() {
+    let (changes, discovery) = source();
+    let (balance, driver) = Balance::new(discovery, connect, Algorithm::RoundRobin);
+    tokio::spawn(driver.run());
+    changes.upsert("1", Endpoint::new("a").state(State::Down("paused".into()))).await;
+    let took = async || {
+        let now = tokio::time::Instant::now();
+        let answer = balance.clone().oneshot(()).await;
+        (answer.is_ok(), now.elapsed().as_secs())
+    };
+    assert_eq!(took().await, (false, 10));
+    assert_eq!(took().await, (false, 0));
+    changes.upsert("1", Endpoint::new("a")).await;
+    assert_eq!(took().await, (true, 0));
+    changes.upsert("1", Endpoint::new("a").state(State::Draining)).await;
+    assert_eq!(took().await, (false, 10), "another outage, another wait");
+}
+
+#[tokio::test]
+async fn attempts_at_one_request_go_to_different_endpoints() {
+    let backends = ["a", "b", "c"].map(|name| (name, Scripted::new(name)));
+    let attempts = over(&backends).await.attempts();
+    for _ in 0..20 {
+        let first = Attempt::new(());
+        let mut answers = Vec::new();
+        for _ in 0..3 {
+            answers.push(attempts.clone().oneshot(first.again(())).await.unwrap());
+        }
+        answers.sort_unstable();
+        assert_eq!(answers, ["a", "b", "c"]);
+        assert_eq!(first.tried.endpoints().len(), 3);
+        attempts.clone().oneshot(first.again(())).await.unwrap();
+        assert_eq!(first.tried.endpoints().len(), 1, "all were tried, so it begins anew");
+    }
+}
+
+#[tokio::test]
+async fn requests_of_one_key_stay_together() {
+    let backends = ["a", "b", "c"].map(|name| (name, Scripted::new(name)));
+    let services: HashMap<_, _> = backends.into_iter().collect();
+    let connect = move |_: &EndpointId, name: &&str| services[name].clone();
+    let (balance, driver) =
+        Balance::new(discovery::fixed(["a", "b", "c"]), connect, Algorithm::Maglev);
+    driver.run().await;
+    let balance = balance.hash_by(|user: &u64| Some(*user));
+    let mut owners = HashMap::new();
+    for request in 0..300_u64 {
+        let owner = balance.clone().oneshot(request % 30).await.unwrap();
+        assert_eq!(*owners.entry(request % 30).or_insert(owner), owner);
+    }
+    assert_eq!(owners.into_values().collect::<HashSet<_>>().len(), 3);
+}
+
+/// Picks on several threads while the set changes under them: whatever has been
+/// removed gets nothing once the removal has taken effect.
+#[test]
+fn nothing_is_sent_to_who_has_left() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let (changes, discovery) = source();
+        let connect = |_: &EndpointId, generation: &u64| {
+            let generation = *generation;
+            service_fn(move |()| future::ready(Ok::<_, io::Error>(generation)))
+        };
+        let (balance, driver) = Balance::new(discovery, connect, Algorithm::PeakEwma);
+        tokio::spawn(driver.run());
+        let left = Arc::new(AtomicU64::new(0));
+        changes.upsert("0", Endpoint::new(1)).await;
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                let (balance, left) = (balance.clone(), Arc::clone(&left));
+                tokio::spawn(async move {
+                    let mut sent = 0;
+                    while left.load(Ordering::Acquire) < 300 {
+                        let gone = left.load(Ordering::Acquire);
+                        let generation = balance.clone().oneshot(()).await.unwrap();
+                        assert!(generation > gone, "{generation} answered, {gone} had left");
+                        sent += 1;
+                        tokio::task::yield_now().await;
+                    }
+                    sent
+                })
+            })
+            .collect();
+        for generation in 1..=300 {
+            changes.upsert(generation.to_string(), Endpoint::new(generation + 1)).await;
+            changes.remove((generation - 1).to_string()).await;
+            left.store(generation, Ordering::Release);
+        }
+        for client in clients {
+            assert!(client.await.unwrap() > 0);
+        }
+    });
 }
 
 #[test]

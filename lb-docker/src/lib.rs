@@ -22,7 +22,7 @@
 //! |---|---|---|
 //! | `lb.host` | `VIRTUAL_HOST` | the hosts, separated by commas: `a.example.com, *.b.example.com` |
 //! | `lb.port` | `VIRTUAL_PORT` | where it listens; else the only TCP port it exposes, else 80 |
-//! | `lb.algorithm` | | `round_robin` or `least_request` |
+//! | `lb.algorithm` | | the name of an [`Algorithm`](lb_core::balance::Algorithm) |
 //! | `lb.weight` | | its share of requests; 0 for no new ones |
 //! | `lb.ready` | | `accept` not to wait for its health check to pass at the start |
 //!
