@@ -68,6 +68,19 @@
 //! for a [bounded time](Balance::wait) in a [bounded queue](Balance::queue), and
 //! then gets an [`Error`](balance::Error) that says why.
 //!
+//! # Examples
+//!
+//! Each is a program of less than 60 lines in the folder `examples`, which
+//! starts servers of its own, and the tests run it while one of those dies.
+//!
+//! | | |
+//! |---|---|
+//! | `tonic_client` | gRPC: a generated client, balanced by calls, with retries |
+//! | `reqwest_client` | HTTP with reqwest |
+//! | `axum_service` | a web service that balances what it asks of others, with retries and a deadline |
+//! | `plain_service` | a protocol of lines, the same server for the same key |
+//! | `docker_client` (in `lb-docker`) | HTTP to the containers that name a host |
+//!
 //! # Beside others
 //!
 //! | | lb-core | `tower` 0.5 `balance::p2c` | `pingora-load-balancing` 0.9 |

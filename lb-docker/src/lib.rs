@@ -51,6 +51,7 @@
 //! however many containers there are. When the engine can't be reached, what
 //! was known stays in force until it can be reached again.
 
+mod addresses;
 mod container;
 mod discovery;
 mod engine;
@@ -66,6 +67,7 @@ mod signal;
 mod status;
 mod watch;
 
+pub use addresses::Addresses;
 pub use discovery::DockerDiscovery;
 pub use options::{EngineAddress, InvalidOption, LabelFilter, Options};
 pub use status::{Report, Status, Version};

@@ -3,13 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "../examples/docker_client.rs"]
+#[allow(dead_code, reason = "a program of its own")]
+mod docker_client;
 mod support;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use lb_core::endpoint::State;
@@ -283,6 +287,22 @@ async fn an_engine_behind_tls(bench: Arc<Bench>) {
     .await;
 }
 
+async fn the_example_asks_every_container_and_loses_no_request(bench: Arc<Bench>) {
+    let host = ["-e", "VIRTUAL_HOST=example.lbt.test"];
+    let [dies, lives] = std::array::from_fn(|_| bench.image.run_with(&host, &["serve"]));
+    let _other = bench.image.run_with(&HOST, &["serve"]);
+    let answers = Mutex::new(BTreeSet::new());
+    let each = |number, answer: &str| {
+        answers.lock().unwrap().insert(answer.to_owned());
+        if number == 100 {
+            docker(&["kill", &dies.id]);
+        }
+    };
+    docker_client::run(options(&bench.socket), "example.lbt.test", 300, each).await.unwrap();
+    let expected = [&dies, &lives].map(|container| container.id[..12].to_owned());
+    assert_eq!(answers.into_inner().unwrap(), BTreeSet::from(expected));
+}
+
 /// Needs no engine: it is one, as far as the ping goes.
 async fn an_engine_that_is_too_old() {
     let directory = tempfile::tempdir().unwrap();
@@ -387,6 +407,7 @@ fn main() -> ExitCode {
         an_engine_that_hangs_is_noticed,
         a_socket_may_appear_later,
         an_engine_behind_tls,
+        the_example_asks_every_container_and_loses_no_request,
         dropped_streams_end_their_work,
     );
     let conclusion = libtest_mimic::run(&arguments, trials);

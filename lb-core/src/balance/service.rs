@@ -34,10 +34,11 @@ use crate::{
 /// [wait](Self::wait) in a bounded [queue](Self::queue).
 ///
 /// `C` says when a request has ended and how: by default with its response,
-/// successfully unless that is an error. Where the response has a body that
-/// streams, use [`complete_with`](Self::complete_with) and `load::OnBodyEnd`
-/// (feature `http-types`). `K` says which requests are to be kept
-/// together, see [`hash_by`](Self::hash_by).
+/// successfully unless that is an error. For HTTP and gRPC use
+/// [`complete_with`](Self::complete_with) and `load::OnBodyEnd` (feature
+/// `http-types`): an answer has not ended before its body has, and one of status
+/// 500 is no error to Rust. `K` says which requests are to be kept together, see
+/// [`hash_by`](Self::hash_by).
 pub struct Balance<S, C = CompleteOnResponse, K = Unkeyed> {
     shared: Arc<Shared<S>>,
     limits: Limits,

@@ -11,7 +11,7 @@
 //! | one endpoint can take less than the others | [`limit`] | its queue is bounded; that of tower's `ConcurrencyLimit` is not |
 //! | all endpoints are down | [`Balance::wait`](crate::Balance::wait) | fails at once after a while of waiting |
 //! | a single service is down | [`failfast`] | the same without a balance; tower's `LoadShed` has no patience at all |
-//! | an endpoint fails again and again | outlier ejection | takes it out of the cluster, so no layer around it is needed |
+//! | an endpoint fails again and again | [outlier ejection](crate::balance::Driver::health) | takes it out of the cluster, so no layer around it is needed; retries alone go on asking it first, until their budget is spent |
 //! | so many requests a second | `tower::limit::RateLimit` | nothing to add |
 //! | a service that isn't `Clone` | `tower::buffer` | nothing to add; a balance needs none in front |
 //!
