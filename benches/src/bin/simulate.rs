@@ -54,7 +54,7 @@ struct Arguments {
     slowdown: f64,
     /// How many times its share of requests in flight a server may have where
     /// loads are bounded.
-    #[arg(long, default_value_t = 1.25)]
+    #[arg(long, default_value_t = 2.0)]
     bound: f64,
     /// How requests differ in all scenarios: constant, exponential, log_normal
     /// or bimodal.
