@@ -179,9 +179,14 @@ impl<'a> PickContext<'a> {
     /// Whether `candidate` is ready, has room and has not been tried.
     #[inline]
     pub fn allows(&self, candidate: &Candidate) -> bool {
-        candidate.load.is_ready()
-            && candidate.load.in_flight() < self.max_in_flight
+        self.allows_load(&candidate.load)
             && (self.avoid.is_empty() || !self.avoid.contains(&candidate.id))
+    }
+
+    #[inline]
+    fn allows_load(&self, load: &Load) -> bool {
+        load.is_ready()
+            && (self.max_in_flight == usize::MAX || load.in_flight() < self.max_in_flight)
     }
 
     /// The time as given, or as the clock has it.

@@ -1,5 +1,5 @@
 use super::{Balancer, Candidate, PickContext, draw::Draw, least_request::compare_load};
-use crate::load::Timing;
+use crate::{clock, load::Timing};
 
 /// The cheaper of two candidates drawn by weight, where cost is latency times
 /// requests in flight.
@@ -40,14 +40,14 @@ impl Balancer for PeakEwma {
             return Some(first);
         }
         let (a, b) = (&candidates[first], &candidates[second]);
-        let now = cx.now();
-        let dearer = match (a.load.rests(now), b.load.rests(now)) {
-            (true, false) => true,
-            (false, true) => false,
-            _ => match (a.load.cost(a.weight, now), b.load.cost(b.weight, now)) {
-                (Some(a), Some(b)) => a > b,
-                _ => compare_load(a, b).is_gt(),
-            },
+        let now = clock::nanos(cx.now());
+        let dearer = match (a.load.cost(a.weight, now), b.load.cost(b.weight, now)) {
+            (Some(a), Some(b)) => a > b,
+            // Of one that has not answered yet nothing is known but this; one
+            // that wants to be left alone is left alone all the same.
+            (Some(a), None) if a.is_infinite() => true,
+            (None, Some(b)) if b.is_infinite() => false,
+            _ => compare_load(a, b).is_gt(),
         };
         Some(if dearer { second } else { first })
     }

@@ -27,6 +27,9 @@ const FEW: usize = 1 << 14;
 impl Rendezvous {
     /// Scores all candidates.
     pub fn new(candidates: &[Candidate]) -> Self {
+        if candidates.is_empty() {
+            return Self(Slots::new(Vec::new()));
+        }
         let slots = SLOTS.max(SLOTS_EACH * candidates.len().next_power_of_two());
         Self(Slots::new(owners(candidates, slots)))
     }
@@ -52,67 +55,68 @@ impl Balancer for Rendezvous {
 /// has been hit is decided. When few are left, all scores are compared for those
 /// after all.
 fn owners(candidates: &[Candidate], slots: usize) -> Vec<u32> {
+    // By hash, so that a tie is broken the same way in every process.
+    let mut order: Vec<u32> = (0..).take(candidates.len()).collect();
+    order.sort_unstable_by_key(|&at| candidates[at as usize].hash);
     let weights: f64 = candidates.iter().map(|candidate| f64::from(candidate.weight)).sum();
-    if candidates.is_empty() {
-        return Vec::new();
-    }
-    let mut best = vec![Hit { at: f64::INFINITY, owner: 0 }; slots];
+    let throwers = order.iter().map(|&at| &candidates[at as usize]);
+    // All together throw one dart at every fourth slot in each round.
+    let round = slots as f64 / 4.0 / weights;
+    let mut throwers: Vec<_> =
+        (0..).zip(throwers).map(|(rank, one)| Thrower::new(rank, one, round)).collect();
+
+    let mut hits = vec![Hit::NONE; slots];
     let mut free = slots;
-    let mut throwers: Vec<_> = candidates.iter().zip(0..).map(Thrower::new).collect();
-    let mut until = 0.0;
-    while free > slots / FEW {
-        // All together, one dart for every fourth slot.
-        until += slots as f64 / 4.0 / weights;
+    for rounds in 1..=MAX_ROUNDS {
         for thrower in &mut throwers {
-            while thrower.next < until {
-                let slot = &mut best[scale(thrower.dart, slots)];
-                if slot.at.is_infinite() {
-                    free -= 1;
-                }
-                if thrower.next < slot.at {
-                    *slot = Hit { at: thrower.next, owner: thrower.owner };
-                }
+            while thrower.next < rounds as f64 {
+                let slot = &mut hits[scale(thrower.dart, slots)];
+                free -= usize::from(*slot == Hit::NONE);
+                *slot = (*slot).min(thrower.hit());
                 thrower.throw();
             }
         }
+        if free <= slots / FEW {
+            break;
+        }
     }
-    let by_score = |slot: usize| {
-        let score = |candidate: &Candidate| {
-            // Exponential with the weight as its rate, so the least of them is
-            // anyone's in proportion to the weight.
-            let uniform = fraction(mix(candidate.hash, slot as u64));
-            -(1.0 - uniform).ln() / f64::from(candidate.weight)
-        };
-        let scores = candidates.iter().zip(0..).map(|(one, owner)| (score(one), owner));
-        scores.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(0, |(_, owner)| owner)
-    };
-    let decided = best.iter().enumerate();
-    decided.map(|(slot, hit)| if hit.at.is_finite() { hit.owner } else { by_score(slot) }).collect()
+    let decided = hits.into_iter().enumerate();
+    decided.map(|(slot, hit)| hit.owner(&order).unwrap_or_else(|| best(slot, candidates))).collect()
 }
 
-/// The earliest dart to hit a slot.
-#[derive(Clone, Copy)]
-struct Hit {
-    at: f64,
-    owner: u32,
+/// Enough for all slots but those that are left to [`best`]; a bound in case
+/// that weights are so unequal that it isn't.
+const MAX_ROUNDS: u32 = 64;
+
+/// The earliest dart to hit a slot: when, and in the lower bits by whom.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Hit(u64);
+
+impl Hit {
+    const NONE: Self = Self(u64::MAX);
+    const OWNER_BITS: u32 = 24;
+
+    fn owner(self, order: &[u32]) -> Option<u32> {
+        let rank = self.0 & ((1 << Self::OWNER_BITS) - 1);
+        (self != Self::NONE).then(|| order[usize::try_from(rank).unwrap_or(0)])
+    }
 }
 
 struct Thrower {
-    owner: u32,
+    rank: u64,
     hash: u64,
-    /// Between two darts, on average.
+    /// Rounds between two darts, on average.
     pause: f64,
     thrown: u64,
     dart: u64,
-    /// When the dart is thrown.
+    /// In which round the dart is thrown, and when in it.
     next: f64,
 }
 
 impl Thrower {
-    fn new((candidate, owner): (&Candidate, u32)) -> Self {
-        let pause = 1.0 / f64::from(candidate.weight);
-        let mut thrower =
-            Self { owner, hash: candidate.hash, pause, thrown: 0, dart: 0, next: 0.0 };
+    fn new(rank: u64, candidate: &Candidate, round: f64) -> Self {
+        let pause = 1.0 / (f64::from(candidate.weight) * round);
+        let mut thrower = Self { rank, hash: candidate.hash, pause, thrown: 0, dart: 0, next: 0.0 };
         thrower.throw();
         thrower
     }
@@ -124,6 +128,25 @@ impl Thrower {
         self.next = (self.thrown as f64 + within) * self.pause;
         self.thrown += 1;
     }
+
+    fn hit(&self) -> Hit {
+        // Six bits of rounds and 33 within one: less than 40 altogether.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "39 bits")]
+        let at = (self.next * (1_u64 << 33) as f64) as u64;
+        Hit(at << Hit::OWNER_BITS | self.rank)
+    }
+}
+
+/// Who has the best score of all for a slot. Scores are exponential with the
+/// weight as their rate, so the least is anyone's in proportion to the weight.
+fn best(slot: usize, candidates: &[Candidate]) -> u32 {
+    let score = |candidate: &Candidate| {
+        let uniform = fraction(mix(candidate.hash, slot as u64));
+        -(1.0 - uniform).ln() / f64::from(candidate.weight)
+    };
+    let scores = candidates.iter().zip(0..).map(|(one, at)| (score(one), one.hash, at));
+    let least = scores.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    least.map_or(0, |(_, _, at)| at)
 }
 
 /// From 0 to 1, without 1.

@@ -2,9 +2,10 @@
 use loom::sync::atomic::{AtomicU64, Ordering};
 #[cfg(not(lb_loom))]
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Outcome;
+use crate::clock::duration_nanos as nanos;
 
 /// How requests are timed, for a balancer that wants to know how quick its
 /// candidates are.
@@ -40,55 +41,57 @@ impl Default for Timing {
 /// which the next read mends.
 #[derive(Debug)]
 pub(super) struct Latency {
-    born: Instant,
     /// Nanoseconds, as the bits of an f64; negative before the first.
     average: AtomicU64,
-    /// When it was last merged into, in nanoseconds since `born`.
+    /// When it was last merged into, by [`clock::nanos`](crate::clock::nanos).
     merged: AtomicU64,
-    /// Until when the endpoint has asked to be left alone, likewise.
+    /// 1 / decay, for each nanosecond, as the bits of an f64.
+    rate: AtomicU64,
+    /// Until when the endpoint has asked to be left alone.
     resumes: AtomicU64,
-    /// The timing, in nanoseconds.
-    decay: AtomicU64,
+    /// For failures, in nanoseconds.
     penalty: AtomicU64,
 }
 
 const NONE: f64 = -1.0;
 
 impl Latency {
-    pub(super) fn new(born: Instant) -> Self {
-        let timing = Timing::default();
-        Self {
-            born,
+    pub(super) fn new() -> Self {
+        let this = Self {
             average: AtomicU64::new(NONE.to_bits()),
             merged: AtomicU64::new(0),
             resumes: AtomicU64::new(0),
-            decay: AtomicU64::new(nanos(timing.decay)),
-            penalty: AtomicU64::new(nanos(timing.failure_penalty)),
-        }
+            rate: AtomicU64::new(0),
+            penalty: AtomicU64::new(0),
+        };
+        this.set_timing(&Timing::default());
+        this
     }
 
     pub(super) fn set_timing(&self, timing: &Timing) {
-        self.decay.store(nanos(timing.decay), Ordering::Relaxed);
+        let rate = 1.0 / (nanos(timing.decay).max(1) as f64);
+        self.rate.store(rate.to_bits(), Ordering::Relaxed);
         self.penalty.store(nanos(timing.failure_penalty), Ordering::Relaxed);
     }
 
     /// The average as of `now`, in nanoseconds.
-    pub(super) fn at(&self, now: Instant) -> Option<f64> {
+    #[inline]
+    pub(super) fn at(&self, now: u64) -> Option<f64> {
         let average = f64::from_bits(self.average.load(Ordering::Relaxed));
         if average < 0.0 {
             return None;
         }
-        let age = self.nanos(now).saturating_sub(self.merged.load(Ordering::Relaxed));
+        let age = now.saturating_sub(self.merged.load(Ordering::Relaxed));
         Some(average * self.kept(age))
     }
 
     /// Whether the endpoint has asked to be left alone now.
-    pub(super) fn rests(&self, now: Instant) -> bool {
-        let resumes = self.resumes.load(Ordering::Relaxed);
-        resumes != 0 && self.nanos(now) < resumes
+    #[inline]
+    pub(super) fn rests(&self, now: u64) -> bool {
+        now < self.resumes.load(Ordering::Relaxed)
     }
 
-    pub(super) fn assume(&self, latency: Duration, now: Instant) {
+    pub(super) fn assume(&self, latency: Duration, now: u64) {
         let assumed = nanos(latency) as f64;
         let assume = self.average.compare_exchange(
             NONE.to_bits(),
@@ -97,21 +100,22 @@ impl Latency {
             Ordering::Relaxed,
         );
         if assume.is_ok() {
-            self.merged.fetch_max(self.nanos(now), Ordering::Relaxed);
+            self.merged.fetch_max(now, Ordering::Relaxed);
         }
     }
 
-    /// A request has ended; one without an outcome was cancelled.
-    pub(super) fn ended(&self, started: Instant, now: Instant, outcome: Option<Outcome>) {
-        let took = nanos(now.saturating_duration_since(started));
+    /// A request has ended `now` that took so long; one without an outcome was
+    /// cancelled.
+    pub(super) fn ended(&self, took: Duration, now: u64, outcome: Option<Outcome>) {
+        let took = nanos(took);
         match outcome {
             Some(Outcome::Success) => self.observe(took, now),
             Some(Outcome::Failure) => {
                 self.observe(took.max(self.penalty.load(Ordering::Relaxed)), now);
             }
             Some(Outcome::RetryAfter(pause)) => {
-                let until = now + pause.min(Timing::MAX_RETRY_AFTER);
-                self.resumes.fetch_max(self.nanos(until), Ordering::Relaxed);
+                let until = now.saturating_add(nanos(pause.min(Timing::MAX_RETRY_AFTER)));
+                self.resumes.fetch_max(until, Ordering::Relaxed);
             }
             // It would have taken at least this long. That it was cut short
             // must not make a hanging endpoint look quick.
@@ -122,9 +126,8 @@ impl Latency {
         }
     }
 
-    fn observe(&self, nanos: u64, now: Instant) {
-        let latency = nanos as f64;
-        let now = self.nanos(now);
+    fn observe(&self, took: u64, now: u64) {
+        let latency = took as f64;
         let before = self.merged.fetch_max(now, Ordering::Relaxed);
         let kept = self.kept(now.saturating_sub(before));
         let merge = |average: f64| {
@@ -142,21 +145,12 @@ impl Latency {
     }
 
     /// What is left of an observation of this age.
+    #[inline]
     fn kept(&self, age: u64) -> f64 {
-        let decay = self.decay.load(Ordering::Relaxed).max(1);
-        let ages = age as f64 / decay as f64;
+        let ages = age as f64 * f64::from_bits(self.rate.load(Ordering::Relaxed));
         // Spares the exponential where it makes no difference that shows.
-        if ages < 1e-4 { 1.0 - ages } else { (-ages).exp() }
+        if ages < 1e-3 { 1.0 - ages } else { (-ages).exp() }
     }
-
-    fn nanos(&self, at: Instant) -> u64 {
-        nanos(at.saturating_duration_since(self.born))
-    }
-}
-
-/// Enough for 584 years.
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(all(test, not(lb_loom)))]
@@ -165,79 +159,86 @@ mod tests {
 
     use super::*;
 
+    const MS: u64 = 1_000_000;
+    const SECOND: u64 = 1000 * MS;
+
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
     }
 
-    fn average(latency: &Latency, now: Instant) -> f64 {
+    fn average(latency: &Latency, now: u64) -> f64 {
         latency.at(now).map_or(f64::NAN, |nanos| nanos / 1e6)
     }
 
-    fn success(latency: &Latency, now: Instant, took: Duration) {
-        latency.ended(now - took, now, Some(Outcome::Success));
+    fn success(latency: &Latency, now: u64, took: Duration) {
+        latency.ended(took, now, Some(Outcome::Success));
     }
 
     #[test]
     fn a_peak_counts_at_once_and_is_forgotten_with_time() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let latency = Latency::new(start);
-        assert_eq!(latency.at(start), None);
-        success(&latency, at(1), ms(10));
-        success(&latency, at(1), ms(500));
-        assert_eq!(average(&latency, at(1)).round(), 500.0);
-        success(&latency, at(11), ms(10));
+        let latency = Latency::new();
+        assert_eq!(latency.at(0), None);
+        success(&latency, SECOND, ms(10));
+        success(&latency, SECOND, ms(500));
+        assert_eq!(average(&latency, SECOND).round(), 500.0);
+        success(&latency, 11 * SECOND, ms(10));
         let expected = 10.0 + 490.0 / std::f64::consts::E;
-        assert!((average(&latency, at(11)) - expected).abs() < 0.1);
-        assert!(average(&latency, at(71)) < 1.0, "an idle one gets another chance");
+        assert!((average(&latency, 11 * SECOND) - expected).abs() < 0.1);
+        assert!(average(&latency, 71 * SECOND) < 1.0, "an idle one gets another chance");
     }
 
     #[test]
     fn a_quick_failure_counts_as_a_slow_answer() {
-        let start = Instant::now();
-        let latency = Latency::new(start);
-        success(&latency, start, ms(10));
-        latency.ended(start, start + ms(1), Some(Outcome::Failure));
-        assert_eq!(average(&latency, start + ms(1)).round(), 1000.0);
+        let latency = Latency::new();
+        success(&latency, 0, ms(10));
+        latency.ended(ms(1), MS, Some(Outcome::Failure));
+        assert_eq!(average(&latency, MS).round(), 1000.0);
     }
 
     #[test]
     fn a_cancelled_request_tells_only_that_it_took_longer() {
-        let start = Instant::now();
-        let latency = Latency::new(start);
-        latency.ended(start, start + ms(5), None);
-        assert_eq!(latency.at(start), None, "nothing is known of the first");
-        success(&latency, start + ms(10), ms(10));
-        latency.ended(start + ms(10), start + ms(15), None);
-        assert_eq!(average(&latency, start + ms(15)).round(), 10.0);
-        latency.ended(start + ms(15), start + ms(3015), None);
-        assert_eq!(average(&latency, start + ms(3015)).round(), 3000.0);
+        let latency = Latency::new();
+        latency.ended(ms(5), 5 * MS, None);
+        assert_eq!(latency.at(5 * MS), None, "nothing is known of the first");
+        success(&latency, 10 * MS, ms(10));
+        latency.ended(ms(5), 15 * MS, None);
+        assert_eq!(average(&latency, 15 * MS).round(), 10.0);
+        latency.ended(ms(3000), 3015 * MS, None);
+        assert_eq!(average(&latency, 3015 * MS).round(), 3000.0);
     }
 
     #[test]
     fn retry_after_is_granted_up_to_a_limit() {
-        let start = Instant::now();
-        let latency = Latency::new(start);
-        let asks = |pause| {
-            latency.ended(start, start, Some(Outcome::RetryAfter(pause)));
-        };
+        let latency = Latency::new();
+        let asks = |pause| latency.ended(ms(1), 0, Some(Outcome::RetryAfter(pause)));
+        assert!(!latency.rests(0));
         asks(ms(2000));
-        assert!(latency.rests(start + ms(1999)));
-        assert!(!latency.rests(start + ms(2000)));
+        assert!(latency.rests(1999 * MS));
+        assert!(!latency.rests(2000 * MS));
         asks(Duration::MAX);
-        assert!(latency.rests(start + Timing::MAX_RETRY_AFTER - ms(1)));
-        assert!(!latency.rests(start + Timing::MAX_RETRY_AFTER));
+        assert!(latency.rests(60 * SECOND - 1));
+        assert!(!latency.rests(60 * SECOND));
     }
 
     #[test]
     fn an_assumption_gives_way_to_what_is_known() {
-        let start = Instant::now();
-        let latency = Latency::new(start);
-        latency.assume(ms(20), start);
-        assert_eq!(average(&latency, start).round(), 20.0);
-        success(&latency, start, ms(50));
-        latency.assume(ms(20), start);
-        assert_eq!(average(&latency, start).round(), 50.0);
+        let latency = Latency::new();
+        latency.assume(ms(20), 0);
+        assert_eq!(average(&latency, 0).round(), 20.0);
+        success(&latency, 0, ms(50));
+        latency.assume(ms(20), 0);
+        assert_eq!(average(&latency, 0).round(), 50.0);
+    }
+
+    #[test]
+    fn a_decay_of_nothing_forgets_at_once_and_is_no_number_nowhere() {
+        let latency = Latency::new();
+        latency.set_timing(&Timing { decay: Duration::ZERO, failure_penalty: Duration::MAX });
+        success(&latency, SECOND, ms(50));
+        success(&latency, 2 * SECOND, ms(10));
+        assert_eq!(average(&latency, 2 * SECOND).round(), 10.0);
+        latency.ended(ms(1), u64::MAX, Some(Outcome::Failure));
+        assert!(average(&latency, u64::MAX).is_finite());
     }
 
     proptest! {
@@ -247,13 +248,12 @@ mod tests {
         fn stays_within_what_was_observed(
             steps in prop::collection::vec((0..100_000_u64, 0..10_000_u64), 1..200),
         ) {
-            let start = Instant::now();
-            let latency = Latency::new(start);
+            let latency = Latency::new();
             let mut slowest = 0;
             for (at, took) in steps {
                 slowest = slowest.max(took);
-                let now = start + ms(at + took);
-                latency.ended(start + ms(at), now, Some(Outcome::Success));
+                let now = (at + took) * MS;
+                success(&latency, now, ms(took));
                 let known = average(&latency, now);
                 prop_assert!((0.0..=slowest as f64 * 1.000_001).contains(&known), "{known}");
             }
@@ -264,17 +264,16 @@ mod tests {
 /// Run by `RUSTFLAGS="--cfg lb_loom" cargo test -p lb-core --lib loom`.
 #[cfg(all(test, lb_loom))]
 mod loom_tests {
-    use loom::thread;
+    use loom::{sync::Arc, thread};
 
     use super::*;
 
     #[test]
     fn no_observation_is_lost_and_none_decays_twice() {
         loom::model(|| {
-            let start = Instant::now();
-            let latency = loom::sync::Arc::new(Latency::new(start));
-            latency.observe(100_000_000, start);
-            let later = start + Duration::from_secs(10);
+            let latency = Arc::new(Latency::new());
+            latency.observe(100_000_000, 0);
+            let later = 10_000_000_000;
             let other = latency.clone();
             let there = thread::spawn(move || other.observe(10_000_000, later));
             latency.observe(20_000_000, later);

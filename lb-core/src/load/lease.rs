@@ -84,7 +84,9 @@ impl Lease {
 
     fn time(&mut self, now: impl FnOnce() -> Instant) {
         if let Some(started) = self.started.take() {
-            self.load.latency.ended(started, now(), self.outcome);
+            let now = now();
+            let took = now.saturating_duration_since(started);
+            self.load.latency.ended(took, clock::nanos(now), self.outcome);
         }
     }
 }

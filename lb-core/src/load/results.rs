@@ -25,6 +25,7 @@ pub struct Results {
 }
 
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Tally {
     /// Requests that have begun, and those of them that have ended: what is in
     /// flight is the difference, and what succeeded needs no count of its own.
