@@ -30,8 +30,8 @@ say "Packages"
 cargo package -p lb-core -p lb-docker --locked
 
 need semver-checks
-if cargo search lb-core --limit 1 | grep -q '^lb-core '; then
-    cargo semver-checks -p lb-core -p lb-docker
-else
-    say "No release yet to compare with."
-fi
+found=$(cargo search lb-core --limit 1) || die "can't ask crates.io for the last release."
+case $found in
+"lb-core = "*) cargo semver-checks -p lb-core -p lb-docker ;;
+*) say "No release yet to compare with." ;;
+esac

@@ -88,7 +88,7 @@
 //! | used through | a `Service` that is `Clone + Send + Sync` (`tests/balance.rs`) | a `Service` that isn't `Clone`; a `Buffer` shares it ([source][w1]) | `select(key)`, which names an address ([source][p1]) |
 //! | picks | when it has the request | in `poll_ready`, before the request is known ([source][w1]) | by a key |
 //! | no endpoint | waits, for a bounded time, then says why (`tests/balance.rs`) | stays pending ([source][w1]) | `None` |
-//! | failed endpoint | kept, and left alone while it is unhealthy or ejected (`tests/balance.rs`) | dropped until discovery names it anew ([source][w1]) | left out by active checks ([source][p2]) |
+//! | failed endpoint | kept, and left alone while it is unhealthy or ejected (`tests/health.rs`) | dropped until discovery names it anew ([source][w1]) | left out by active checks ([source][p2]) |
 //! | load | requests in flight, latency, failures (`tests/balancers.rs`) | requests in flight, latency ([docs][w2]) | none ([source][p3]) |
 //! | weights | yes (`tests/balancers.rs`) | no | yes ([source][p3]) |
 //! | hashing | ring, Maglev, rendezvous; bounded loads (`tests/balancers.rs`) | no | ring (Ketama), FNV ([source][p3]) |

@@ -18,6 +18,7 @@ use lb_core::{
     balance::{Algorithm, Attempt, Error},
     discovery,
     endpoint::State,
+    load::Load,
     testing::{Scripted, Step, source},
 };
 use tokio::sync::oneshot;
@@ -208,11 +209,69 @@ async fn after_a_long_outage_requests_fail_at_once_until_it_ends() {
         (answer.is_ok(), now.elapsed().as_secs())
     };
     assert_eq!(took().await, (false, 10));
+    // What becomes of others is no news for this one.
+    Load::new(true).set_ready(false);
     assert_eq!(took().await, (false, 0));
     changes.upsert("1", Endpoint::new("a")).await;
     assert_eq!(took().await, (true, 0));
     changes.upsert("1", Endpoint::new("a").state(State::Draining)).await;
     assert_eq!(took().await, (false, 10), "another outage, another wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_not_overtaken() {
+    let backends = [("a", Scripted::always(Step::AnswerAfter(Duration::from_millis(50), "a")))];
+    let balance = over(&backends).await;
+    // The limit holds for clones made before it was set, too.
+    let greedy = balance.clone();
+    let balance = balance.max_in_flight(1);
+    let greedy = async {
+        for _ in 0..50 {
+            greedy.clone().oneshot(()).await.unwrap();
+        }
+    };
+    let modest = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let now = tokio::time::Instant::now();
+        balance.oneshot(()).await.unwrap();
+        now.elapsed()
+    };
+    tokio::select! {
+        () = greedy => panic!("fifty went before the one"),
+        waited = modest => assert!(waited < Duration::from_millis(150), "{waited:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_do_to_a_load_is_seen_when_told_and_at_the_latest_at_the_end() {
+    let backends = [("a", Scripted::new("a"))];
+    let balance = over(&backends).await;
+    let load = Arc::clone(&balance.cluster().unwrap().members()[0].load);
+    load.set_ready(false);
+    let waiting = tokio::spawn(balance.clone().oneshot(()));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    load.set_ready(true);
+    balance.wake();
+    assert_eq!(waiting.await.unwrap().unwrap(), "a");
+
+    load.set_ready(false);
+    let waiting = tokio::spawn(balance.clone().oneshot(()));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    load.set_ready(true);
+    assert_eq!(waiting.await.unwrap().unwrap(), "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_may_be_for_good() {
+    let backends = [("a", Scripted::always(Step::Hang))];
+    let balance = over(&backends).await.max_in_flight(1).wait(Duration::MAX);
+    let mut first = balance.clone();
+    let hanging = first.call(());
+    let waiting = tokio::spawn(balance.oneshot(()));
+    tokio::time::sleep(Duration::from_secs(86_400)).await;
+    backends[0].1.from_now_on(Step::Answer("a"));
+    drop(hanging);
+    assert_eq!(waiting.await.unwrap().unwrap(), "a");
 }
 
 #[tokio::test]

@@ -174,6 +174,24 @@ fn one_of_a_hundred_leaves_and_few_keys_move() {
     }
 }
 
+/// Built in steps that grow with the size of the table, not with it times how
+/// much weights differ: each of these took seconds once, and would take minutes
+/// here.
+#[test]
+fn weights_that_differ_much_build_in_time() {
+    let shapes: [Vec<u32>; 3] = [
+        (1..10_000).chain([u32::MAX]).collect(),
+        (0..10_000).map(|n| if n < 400 { n + 1 } else { 1 }).collect(),
+        [1, u32::MAX].into_iter().cycle().take(1000).collect(),
+    ];
+    for weights in shapes {
+        for &algorithm in Algorithm::ALL {
+            let cluster = conformance::weighted_cluster(&weights, &algorithm);
+            assert!(cluster.pick(&PickContext::new()).is_some(), "{algorithm}");
+        }
+    }
+}
+
 #[test]
 fn one_that_is_not_ready_moves_its_own_keys_only_and_gets_them_back() {
     for &algorithm in Algorithm::ALL.iter().filter(|algorithm| algorithm.hashes()) {
@@ -200,7 +218,9 @@ fn one_that_is_not_ready_moves_its_own_keys_only_and_gets_them_back() {
 #[test]
 fn a_key_that_everybody_asks_for_is_shared_when_loads_are_bounded() {
     for (name, factory) in factories().into_iter().filter(|(name, _)| name.starts_with("bounded")) {
-        let cluster = conformance::cluster(10, &*factory);
+        // Ten that are ready, and ten that are down.
+        let cluster = conformance::cluster(20, &*factory);
+        cluster.members()[10..].iter().for_each(|member| _ = member.load.set_healthy(false));
         let cx = PickContext::new().hash(Some(42));
         let leases: Vec<_> = (0..1000).map(|_| cluster.pick(&cx).unwrap().1).collect();
         let busiest = cluster.members().iter().map(|member| member.load.in_flight()).max();

@@ -110,3 +110,17 @@ async fn a_driver_ends_with_its_balance() {
     drop(balance);
     driver.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_driver_ends_with_its_balance_though_its_source_goes_on() {
+    let (changes, discovery) = source();
+    let connect = |_: &EndpointId, _: &usize| Scripted::new("a");
+    let (balance, driver) = Balance::new(discovery, connect, Algorithm::RoundRobin);
+    let driver = tokio::spawn(driver.run());
+    changes.upsert("a", Endpoint::new(0)).await;
+    drop(balance.clone());
+    tokio::task::yield_now().await;
+    assert!(!driver.is_finished());
+    drop(balance);
+    driver.await.unwrap();
+}

@@ -14,7 +14,8 @@ use super::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// `round_robin`: each in turn. See [`RoundRobin`].
+    /// `round_robin`: each in turn. See [`RoundRobin`]. The default, because it
+    /// is what people expect who have not chosen.
     #[default]
     RoundRobin,
     /// `weighted_round_robin`: each in turn, as often as its weight says. See

@@ -49,7 +49,8 @@ impl Aperture {
     }
 }
 
-/// Weights are whole numbers, and a part of a weight has to be one, too.
+/// Weights are whole numbers, and a part of a weight has to be one, too: fewer
+/// parts only where weights are so large that they need none.
 const PARTS: f64 = 1024.0;
 
 impl BalancerFactory for Aperture {
@@ -59,11 +60,13 @@ impl BalancerFactory for Aperture {
             return self.inner.build(candidates);
         }
         let (begin, length) = self.arc(n);
+        let heaviest = candidates.iter().map(|candidate| candidate.weight).max().unwrap_or(1);
+        let parts = PARTS.min(f64::from(u32::MAX) / f64::from(heaviest));
         let mut circle: Vec<_> = candidates.iter().cloned().enumerate().collect();
         circle.sort_unstable_by(|(_, a), (_, b)| (a.hash, &a.id).cmp(&(b.hash, &b.id)));
         let inside = circle.into_iter().enumerate().filter_map(|(place, (at, mut candidate))| {
             let part = overlap(place as f64, n as f64, begin, length);
-            let weight = (f64::from(candidate.weight) * part * PARTS).round();
+            let weight = (f64::from(candidate.weight) * part * parts).round();
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,

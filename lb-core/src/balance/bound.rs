@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Candidate;
+use super::{Candidate, census::Census};
 
 /// Bounded loads: no endpoint holds more than a factor of its fair share of the
 /// requests in flight, so a key that everybody asks for can't bring its endpoint
@@ -13,7 +13,8 @@ use super::Candidate;
 #[derive(Debug)]
 pub(super) struct Bound {
     factor: f64,
-    weights: f64,
+    /// Who is down carries nothing.
+    census: Census,
     in_flight: AtomicU64,
 }
 
@@ -25,22 +26,25 @@ const SAMPLE: usize = 16;
 
 impl Bound {
     pub(super) fn new(factor: f64, candidates: &[Candidate]) -> Self {
-        let weights = candidates.iter().map(|candidate| f64::from(candidate.weight)).sum();
         // Less than a fair share can't hold everything there is.
         let factor = if factor > 1.0 { factor } else { 1.0 };
-        Self { factor, weights, in_flight: AtomicU64::new(0) }
+        let in_flight = AtomicU64::new(in_flight(candidates));
+        Self { factor, census: Census::new(candidates), in_flight }
     }
 
     #[inline]
     pub(super) fn most(&self, candidates: &[Candidate]) -> Most {
         let n = candidates.len();
         if n <= SAMPLE || fastrand::usize(..n) < SAMPLE {
-            let sum: usize = candidates.iter().map(|candidate| candidate.load.in_flight()).sum();
-            self.in_flight.store(sum as u64, Ordering::Relaxed);
+            self.in_flight.store(in_flight(candidates), Ordering::Relaxed);
         }
         let in_flight = self.in_flight.load(Ordering::Relaxed) as f64;
-        Most(self.factor * (in_flight + 1.0) / self.weights)
+        Most(self.factor * (in_flight + 1.0) / self.census.ready(candidates))
     }
+}
+
+fn in_flight(candidates: &[Candidate]) -> u64 {
+    candidates.iter().map(|candidate| candidate.load.in_flight() as u64).sum()
 }
 
 impl Most {

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use super::{Balancer, BalancerFactory, Candidate, PickContext, priority};
+use super::{Balancer, BalancerFactory, Candidate, PickContext, census::Census, priority};
 use crate::{
     endpoint::{Endpoint, EndpointId},
     load::{Lease, Load, Timing},
@@ -16,9 +16,13 @@ use crate::{
 /// [1]: https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/load_balancing/priority
 pub struct Cluster<T> {
     members: Vec<Member<T>>,
+    /// The members but for those of weight 0.
     candidates: Vec<Candidate>,
+    /// Which member each candidate is, if that isn't the one at its place.
+    places: Option<Box<[usize]>>,
     balancer: Arc<dyn Balancer>,
     timing: Option<Timing>,
+    census: Census,
 }
 
 /// One endpoint of a [`Cluster`].
@@ -33,62 +37,69 @@ pub struct Member<T> {
     pub load: Arc<Load>,
 }
 
-/// Picks tried in place of endpoints that are warming up, or that another
-/// request has filled between pick and lease.
+/// Picks tried in place of endpoints that are warming up, and of those that other
+/// requests have filled between pick and lease.
 const REDRAWS: usize = 4;
 
 impl<T> Cluster<T> {
-    /// Builds a snapshot, and a balancer for it.
+    /// Builds a snapshot, and a balancer for it. Members of weight 0 are never
+    /// picked. Two of the same identity count as two.
     pub fn new(members: Vec<Member<T>>, factory: &dyn BalancerFactory) -> Self {
-        let candidates: Vec<_> = members
-            .iter()
-            .map(|member| {
-                Candidate::new(member.id.clone(), &member.endpoint, Arc::clone(&member.load))
-            })
+        let weighty = || (0..members.len()).filter(|&at| members[at].endpoint.weight > 0);
+        let candidates: Vec<_> = weighty()
+            .map(|at| &members[at])
+            .map(|one| Candidate::new(one.id.clone(), &one.endpoint, Arc::clone(&one.load)))
             .collect();
+        let places = (candidates.len() < members.len()).then(|| weighty().collect());
         let balancer = priority::build(&candidates, factory);
         let timing = balancer.timing();
         if let Some(timing) = &timing {
             members.iter().for_each(|member| member.load.set_timing(timing));
         }
-        Self { members, candidates, balancer, timing }
+        let census = Census::new(&candidates);
+        Self { members, candidates, places, balancer, timing, census }
     }
 
     /// Picks a member for one request and counts the request against it, or
-    /// `None` when `cx` allows no member.
+    /// `None` when `cx` allows no member; also when other threads have filled,
+    /// time and again, the one that was picked.
     pub fn pick(&self, cx: &PickContext<'_>) -> Option<(&Member<T>, Lease)> {
         let started = self.timing.map(|_| cx.now());
         let cx = PickContext { now: started.or(cx.now), ..*cx };
-        let mut redraws = REDRAWS;
+        let (mut cold, mut filled) = (0, 0);
         loop {
             let at = self.balancer.pick(&self.candidates, &cx)?;
+            let at = self.places.as_ref().map_or(Some(at), |places| places.get(at).copied())?;
             let member = self.members.get(at)?;
             // One that is warming up gives some of its turns to the others.
-            if redraws > 0 && is_cold(&member.load) {
-                redraws -= 1;
+            if cold < REDRAWS && is_cold(&member.load) {
+                cold += 1;
                 continue;
             }
             match member.load.try_lease(cx.max_in_flight, started) {
                 Some(lease) => return Some((member, lease)),
-                None if redraws == 0 => return None,
-                None => redraws -= 1,
+                None if filled == REDRAWS => return None,
+                None => filled += 1,
             }
         }
     }
 
-    /// The same, staying away from those `tried` before for as long as there are
-    /// others. When there are none left, `tried` is emptied.
+    /// The same, staying away from those `tried` before while there are others
+    /// that are ready, though they may have no room. When all have been tried,
+    /// any will do, and `tried` is emptied.
     pub fn pick_untried(
         &self,
         tried: &mut Vec<EndpointId>,
         cx: &PickContext<'_>,
     ) -> Option<(&Member<T>, Lease)> {
         let picked = self.pick(&cx.avoid(tried));
-        if picked.is_some() || tried.is_empty() {
+        let left = |member: &Member<T>| member.load.is_ready() && !tried.contains(&member.id);
+        if picked.is_some() || tried.is_empty() || self.members.iter().any(left) {
             return picked;
         }
+        let picked = self.pick(cx)?;
         tried.clear();
-        self.pick(cx)
+        Some(picked)
     }
 
     /// How requests are timed, if the balancer asks for that.
@@ -103,7 +114,7 @@ impl<T> Cluster<T> {
 
     /// Whether any member may be picked.
     pub fn is_ready(&self) -> bool {
-        self.members.iter().any(|member| member.load.is_ready())
+        self.census.ready(&self.candidates) > 0.0
     }
 }
 
@@ -156,6 +167,23 @@ mod tests {
     }
 
     #[test]
+    fn one_of_weight_0_is_never_picked_and_nobody_counts_on_it() {
+        for &algorithm in Algorithm::ALL {
+            let member = |(at, weight): (usize, u32)| Member {
+                id: at.to_string().into(),
+                endpoint: Endpoint::new(at).weight(weight).priority(u32::from(at == 3)),
+                load: Arc::new(Load::new(true)),
+            };
+            let members = [0, 1, 0, 1].into_iter().enumerate().map(member);
+            let cluster = Cluster::new(members.collect(), &algorithm);
+            for _ in 0..100 {
+                let (member, _lease) = cluster.pick(&PickContext::new()).unwrap();
+                assert_eq!(member.endpoint.target, 1, "{algorithm}: level 0 is whole");
+            }
+        }
+    }
+
+    #[test]
     fn none_is_tried_twice_while_another_is_left() {
         let cluster = cluster(3);
         let mut tried = Vec::new();
@@ -166,6 +194,21 @@ mod tests {
         }
         assert!(cluster.pick_untried(&mut tried, &PickContext::new()).is_some());
         assert!(tried.is_empty(), "it begins anew");
+    }
+
+    #[test]
+    fn one_without_room_is_waited_for_before_one_is_tried_twice() {
+        let cluster = cluster(2);
+        let cx = PickContext::new().max_in_flight(1);
+        let (member, lease) = cluster.pick_untried(&mut Vec::new(), &cx).unwrap();
+        drop(lease);
+        let mut tried = vec![member.id.clone()];
+        let other = cluster.members().iter().find(|other| other.id != member.id).unwrap();
+        let busy = other.load.lease();
+        assert!(cluster.pick_untried(&mut tried, &cx).is_none());
+        assert_eq!(tried.len(), 1, "and it is not forgotten");
+        drop(busy);
+        assert_eq!(cluster.pick_untried(&mut tried, &cx).unwrap().0.id, other.id);
     }
 
     #[test]

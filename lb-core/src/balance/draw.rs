@@ -81,7 +81,7 @@ impl Draw {
         (0..DRAWS)
             .map(|_| self.draw())
             .find(|&at| cx.allows(&candidates[at]))
-            .or_else(|| search(candidates, self.somewhere(), |at| cx.allows(&candidates[at])))
+            .or_else(|| self.any(candidates, |at| cx.allows(&candidates[at])))
     }
 
     /// Two different ones that are allowed, or the only one twice.
@@ -95,23 +95,52 @@ impl Draw {
         let second = (0..DRAWS)
             .map(|_| self.draw())
             .find(|&at| at != first && cx.allows(&candidates[at]))
-            .or_else(|| {
-                search(candidates, self.somewhere(), |at| at != first && cx.allows(&candidates[at]))
-            });
+            .or_else(|| self.any(candidates, |at| at != first && cx.allows(&candidates[at])));
         Some((first, second.unwrap_or(first)))
     }
 
-    fn somewhere(&self) -> usize {
-        fastrand::usize(..self.n)
+    /// Looks at every candidate for those that fit, and takes each of them as
+    /// often as it would be drawn.
+    #[cold]
+    fn any(&self, candidates: &[Candidate], fits: impl Fn(usize) -> bool) -> Option<usize> {
+        let weight = |at: usize| if self.columns.is_empty() { 1 } else { candidates[at].weight };
+        any(candidates, fits, weight)
     }
 }
 
-/// The first from a position on, going round, that fits.
-#[cold]
-pub(super) fn search(
+/// One of those that fit, each as often as its weight says: what is left when
+/// drawing has found none, because most don't fit. A search from some place on
+/// would give all the turns of a long gap to whoever stands at its end.
+pub(super) fn any(
     candidates: &[Candidate],
-    from: usize,
     fits: impl Fn(usize) -> bool,
+    weight: impl Fn(usize) -> u32,
 ) -> Option<usize> {
-    (from..candidates.len()).chain(0..from).find(|&at| fits(at))
+    let mut seen = 0;
+    (0..candidates.len()).filter(|&at| fits(at)).fold(None, |taken, at| {
+        let weight = u64::from(weight(at));
+        seen += weight;
+        if fastrand::u64(..seen) < weight { Some(at) } else { taken }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::balance::{
+        Algorithm, BalancerFactory,
+        test_support::{candidates, counts},
+    };
+
+    #[test]
+    fn few_that_are_left_share_evenly_wherever_they_stand() {
+        for &algorithm in Algorithm::ALL {
+            let candidates = candidates(1000);
+            candidates[10..].iter().for_each(|one| _ = one.load.set_ready(false));
+            let counts = counts(&*algorithm.build(&candidates), &candidates, 5_000);
+            assert!(
+                counts[..10].iter().all(|&n| (350..650).contains(&n)),
+                "{algorithm} {counts:?}"
+            );
+        }
+    }
 }

@@ -4,12 +4,12 @@ use std::{
     fmt,
     future::{self, poll_fn},
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll},
     time::Duration,
 };
 
-use tokio::time;
+use tokio::sync::Notify;
 
 use super::{BalancerFactory, Cluster, Member, shared::Shared};
 use crate::{
@@ -27,7 +27,9 @@ pub struct Driver<D: Discovery, F, S> {
     discovery: D,
     members: Members<D::Target, F, S>,
     factory: Box<dyn BalancerFactory>,
-    shared: Arc<Shared<S>>,
+    /// Belongs to the balance; a driver has nothing to do without one.
+    shared: Weak<Shared<S>>,
+    abandoned: Arc<Notify>,
 }
 
 /// The endpoints as last heard, with what was made for each.
@@ -49,10 +51,6 @@ struct Known<T, S> {
 /// keep what it says from being published.
 const BATCH: usize = 1024;
 
-/// How often it is looked whether anybody still uses the balance, when nothing
-/// else happens.
-const UNUSED: Duration = Duration::from_secs(1);
-
 impl<D, F, S> Driver<D, F, S>
 where
     D: Discovery,
@@ -64,17 +62,18 @@ where
         discovery: D,
         connect: F,
         factory: Box<dyn BalancerFactory>,
-        shared: Arc<Shared<S>>,
+        shared: &Arc<Shared<S>>,
     ) -> Self {
         let members = Members { known: BTreeMap::new(), connect, monitor: None, latency: None };
-        Self { discovery, members, factory, shared }
+        let abandoned = shared.abandoned();
+        Self { discovery, members, factory, shared: Arc::downgrade(shared), abandoned }
     }
 
     /// Watches over the health of the endpoints: active checks, outliers, slow
     /// start, as `health` says. Without it every endpoint that is wanted is
     /// picked, except by algorithms that judge for themselves.
     pub fn health(mut self, health: Health<D::Target>) -> Self {
-        let shared = Arc::downgrade(&self.shared);
+        let shared = Weak::clone(&self.shared);
         let wake = move || {
             if let Some(shared) = shared.upgrade() {
                 shared.wake();
@@ -86,35 +85,33 @@ where
 
     /// Keeps its balance up to date. Spawn it, or poll it beside other work.
     ///
-    /// It ends when the discovery does, or with the last clone of the balance;
-    /// the last set stays in force. With [health](Self::health) it goes on after
-    /// the end of the discovery, as long as the balance is there.
+    /// It ends with the last clone of the balance, or when the discovery does;
+    /// the last set stays in force then. With [health](Self::health) it goes on
+    /// after the end of the discovery. A discovery that ends without an endpoint
+    /// leaves requests with [`Error::NoEndpoints`](super::Error::NoEndpoints).
     pub async fn run(self) {
-        let Self { discovery, mut members, factory, shared } = self;
+        let Self { discovery, mut members, factory, shared, abandoned } = self;
         let mut discovery = pin!(discovery);
-        let is_unused = || Arc::strong_count(&shared) == 1;
         let mut ended = false;
         while !ended {
             let mut batch = Vec::new();
             ended = tokio::select! {
                 ended = poll_fn(|cx| read(discovery.as_mut(), &mut batch, cx)) => ended,
                 never = watch(&mut members.monitor) => match never {},
+                () = abandoned.notified() => return,
             };
-            if is_unused() {
-                return;
+            let Some(shared) = shared.upgrade() else { return };
+            if !batch.is_empty() {
+                let timing = shared.cluster().and_then(|cluster| cluster.timing());
+                members.latency = timing.and_then(|_| members.average_latency());
+                batch.into_iter().for_each(|change| members.apply(change));
+                shared.publish(members.snapshot(factory.as_ref()));
             }
-            if batch.is_empty() {
-                break;
-            }
-            let timing = shared.cluster().and_then(|cluster| cluster.timing());
-            members.latency = timing.and_then(|_| members.average_latency());
-            batch.into_iter().for_each(|change| members.apply(change));
-            shared.publish(members.snapshot(factory.as_ref()));
         }
-        while members.monitor.is_some() && !is_unused() {
+        if members.monitor.is_some() {
             tokio::select! {
-                () = time::sleep(UNUSED) => {}
                 never = watch(&mut members.monitor) => match never {},
+                () = abandoned.notified() => {}
             }
         }
     }

@@ -4,8 +4,8 @@ use std::{error, fmt};
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error<E> {
-    /// Discovery has said that there is no endpoint, or has said nothing within
-    /// the time a request may wait.
+    /// There is no endpoint: discovery has said so, or has said nothing yet. Given
+    /// when the time a request may wait is over, as there may have been one soon.
     NoEndpoints,
     /// There are endpoints, and none became ready within the time a request may
     /// wait.

@@ -25,7 +25,7 @@ impl Group {
 
     /// Picks one of the group, as its place among all candidates.
     pub(super) fn pick(&self, cx: &PickContext<'_>) -> Option<usize> {
-        self.balancer.pick(&self.candidates, cx).map(|at| self.places[at])
+        self.places.get(self.balancer.pick(&self.candidates, cx)?).copied()
     }
 
     /// The weight of those that are ready.

@@ -1,4 +1,7 @@
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
 
 use super::{Balancer, Candidate, PickContext, hash::mix, slots::Slots};
 
@@ -69,26 +72,23 @@ fn owners(candidates: &[Candidate], size: u64) -> Vec<u32> {
     let Some((&Reverse(heaviest), _)) = by_weight.first_key_value() else { return Vec::new() };
     // The same table whatever the order of the candidates.
     by_weight.values_mut().for_each(|walks| walks.sort_unstable_by_key(|walk| walk.hash));
-    let mut due: Vec<u64> = vec![0; by_weight.len()];
 
     let mut owners = vec![FREE; usize::try_from(size).unwrap_or(0)];
     let mut free = owners.len();
-    for round in 1.. {
-        for ((Reverse(weight), walks), due) in by_weight.iter_mut().zip(&mut due) {
-            // The heaviest are due in every round.
-            if round * u64::from(*weight) < *due {
-                continue;
-            }
-            *due += u64::from(heaviest);
-            for walk in walks {
-                let slot = walk.next_free(&owners, size, FREE);
-                owners[slot] = walk.owner;
-                free -= 1;
-                if free == 0 {
-                    return owners;
-                }
+    // Those whose turn is in the earliest round, the heaviest of them first.
+    let mut turns: BinaryHeap<_> =
+        by_weight.keys().map(|&weight| (Reverse(0_u64), Reverse(weight), 0_u64)).collect();
+    while let Some((_, Reverse(weight), taken)) = turns.pop() {
+        for walk in by_weight.get_mut(&weight).into_iter().flatten() {
+            let slot = walk.next_free(&owners, size, FREE);
+            owners[slot] = walk.owner;
+            free -= 1;
+            if free == 0 {
+                return owners;
             }
         }
+        let round = ((taken + 1) * u64::from(heaviest)).div_ceil(u64::from(weight.0));
+        turns.push((Reverse(round), Reverse(weight), taken + 1));
     }
     owners
 }

@@ -4,7 +4,8 @@
 //! The control path and the request path meet in one place. A [`Driver`] reads
 //! a [`Discovery`](crate::Discovery), builds a [`Cluster`] and publishes it with
 //! one atomic store; a request loads that snapshot, picks, takes a
-//! [`Lease`](crate::load::Lease) and calls. Nothing on the request path locks.
+//! [`Lease`](crate::load::Lease) and calls. Nothing on the path of a request
+//! locks, but for the list that attempts at the same request share.
 
 #[cfg(feature = "http-types")]
 pub mod affinity;
@@ -102,8 +103,8 @@ pub struct Candidate {
     pub id: EndpointId,
     /// A hash of its identity, the same in every process.
     pub hash: u64,
-    /// Its share relative to the others. Never 0: such an endpoint is not
-    /// [ready](Load::is_ready), and its weight reads as 1.
+    /// Its share relative to the others. Never 0: such an endpoint is no
+    /// candidate.
     pub weight: u32,
     /// The level it belongs to, 0 being the first choice.
     pub priority: u32,

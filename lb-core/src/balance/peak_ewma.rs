@@ -12,6 +12,9 @@ use crate::{clock, load::Timing};
 /// [`RetryAfter`](crate::load::Outcome::RetryAfter) gets it while there are
 /// others. One that is cancelled counts as long as it had waited.
 ///
+/// Only an idle endpoint is forgiven with time. One that hangs collects requests
+/// in flight and stays as dear as they make it.
+///
 /// Right for servers whose speed differs or changes. Costs two looks at the
 /// clock for each request. An endpoint that has not answered yet is compared by
 /// its requests in flight alone.
@@ -19,6 +22,7 @@ use crate::{clock, load::Timing};
 pub struct PeakEwma {
     draw: Draw,
     timing: Timing,
+    mean_weight: f64,
 }
 
 impl PeakEwma {
@@ -29,7 +33,9 @@ impl PeakEwma {
 
     /// With a timing of your own.
     pub fn with_timing(candidates: &[Candidate], timing: Timing) -> Self {
-        Self { draw: Draw::by_weight(candidates), timing }
+        let weights: f64 = candidates.iter().map(|candidate| f64::from(candidate.weight)).sum();
+        let mean_weight = weights / candidates.len().max(1) as f64;
+        Self { draw: Draw::by_weight(candidates), timing, mean_weight }
     }
 }
 
@@ -41,7 +47,8 @@ impl Balancer for PeakEwma {
         }
         let (a, b) = (&candidates[first], &candidates[second]);
         let now = clock::nanos(cx.now());
-        let dearer = match (a.load.cost(a.weight, now), b.load.cost(b.weight, now)) {
+        let cost = |one: &Candidate| one.load.cost(self.mean_weight / f64::from(one.weight), now);
+        let dearer = match (cost(a), cost(b)) {
             (Some(a), Some(b)) => a > b,
             // Of one that has not answered yet nothing is known but this; one
             // that wants to be left alone is left alone all the same.
@@ -116,6 +123,36 @@ mod tests {
         let others = [candidates[1].id.clone()];
         let cx = PickContext::new().at(start).avoid(&others);
         assert_eq!(PeakEwma::new(&candidates).pick(&candidates, &cx), Some(0), "none else is left");
+    }
+
+    #[test]
+    fn one_that_hangs_is_not_forgiven_while_it_does() {
+        let candidates = candidates(2);
+        let start = Instant::now();
+        for candidate in &candidates {
+            ended(&candidate.load, start, 10, Outcome::Success);
+        }
+        let _hanging: Vec<_> = (0..5).map(|_| candidates[0].load.lease()).collect();
+        let later = start + Duration::from_secs(600);
+        ended(&candidates[1].load, later, 10, Outcome::Success);
+        assert_eq!(first_of_two(&candidates, later + Duration::from_millis(10)), 0);
+    }
+
+    #[test]
+    fn only_the_ratio_of_weights_matters() {
+        for weight in [1, 1000, u32::MAX] {
+            let candidates = crate::balance::test_support::weighted([weight, weight]);
+            let start = Instant::now();
+            ended(&candidates[0].load, start, 10, Outcome::Success);
+            ended(&candidates[1].load, start, 11, Outcome::Success);
+            let balancer = PeakEwma::new(&candidates);
+            let cx = PickContext::new().at(start + Duration::from_millis(12));
+            let leases: Vec<_> = (0..100)
+                .map(|_| candidates[balancer.pick(&candidates, &cx).unwrap()].load.lease())
+                .collect();
+            assert_eq!(candidates[0].load.in_flight(), 52, "weight {weight}");
+            drop(leases);
+        }
     }
 
     #[test]

@@ -10,11 +10,13 @@ use super::{
 ///
 /// Every endpoint has a score for every key, and the best one gets it. One that
 /// leaves moves its own keys, one that comes takes an equal part from all, and
-/// nothing else moves. Shares are nearly even, without the points of a ring.
+/// hardly anything else moves. Shares are nearly even, without the points of a
+/// ring.
 ///
 /// Looking at all scores for every request would cost more the more endpoints
-/// there are. So keys fall into 65,536 slots, more for more than 8,192 endpoints,
-/// and the scores are compared once for each slot, when the balancer is built.
+/// there are. So keys fall into 65,536 slots, and the scores are compared once
+/// for each slot, when the balancer is built. Beyond 8,192 endpoints the slots
+/// double with their number, and half of all keys move when they do.
 #[derive(Debug)]
 pub struct Rendezvous(Slots);
 

@@ -9,12 +9,16 @@ use super::{
 ///
 /// Every endpoint has points on the ring, as many as its weight says, and owns
 /// what lies between each of them and the point before. One that leaves hands
-/// its keys to all the others and moves no other key; one that is merely not
-/// ready does the same and gets them back.
+/// its keys to all the others. One that is merely not ready does the same, moves
+/// no other key, and gets its own back.
 ///
-/// Up to 128 endpoints have 1,024 points each, which makes their shares even
-/// within about 3 %; more endpoints share 131,072 points, and have at least 8.
-/// [`Maglev`](super::Maglev) is more even and moves more keys.
+/// Up to 128 endpoints have 1,024 points each on average, which makes their
+/// shares even within about 3 %; more endpoints share 131,072 points, and have at
+/// least 8. Where one that comes or goes changes how many points the others have
+/// (more than 128 endpoints, or unequal weights), about as many keys of theirs
+/// move, too. Beyond 8,192 endpoints the table doubles with their number, and
+/// some of all keys move when it does. [`Maglev`](super::Maglev) is more even and
+/// moves more keys.
 #[derive(Debug)]
 pub struct RingHash(Slots);
 

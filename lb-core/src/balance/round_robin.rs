@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Balancer, Candidate, PickContext, draw::search};
+use super::{Balancer, Candidate, PickContext, draw::any};
 
 /// Each candidate in turn, whatever its weight or load.
 ///
@@ -34,6 +34,9 @@ impl Balancer for RoundRobin {
     }
 }
 
+/// Tickets that one pick may take: other threads want them, too.
+const TICKETS: usize = 64;
+
 /// Takes tickets until one is for a candidate that is allowed. `turns` is how
 /// many there are before they repeat.
 #[inline]
@@ -44,16 +47,15 @@ pub(super) fn take_turn(
     candidates: &[Candidate],
     cx: &PickContext<'_>,
 ) -> Option<usize> {
-    let mut at = 0;
-    for _ in 0..turns.min(2 * candidates.len()) {
-        at = candidate(next.fetch_add(1, Ordering::Relaxed));
+    for _ in 0..turns.min(2 * candidates.len()).min(TICKETS) {
+        let at = candidate(next.fetch_add(1, Ordering::Relaxed));
         if cx.allows(&candidates[at]) {
             return Some(at);
         }
     }
     // Others were taking tickets meanwhile and may have had the allowed ones
-    // each time, or few of the turns belong to them: look at each once.
-    search(candidates, at, |at| cx.allows(&candidates[at]))
+    // each time, or few are left.
+    any(candidates, |at| cx.allows(&candidates[at]), |_| 1)
 }
 #[cfg(test)]
 mod tests {

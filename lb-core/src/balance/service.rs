@@ -28,13 +28,16 @@ use crate::{
 /// A tower service over a cluster of services: each request goes to the one its
 /// balancer picks.
 ///
-/// Cloning is cheap, and clones share everything. It is always ready: the pick
+/// Cloning is cheap, and clones share all but how long and in how long a queue
+/// their requests wait. It is always ready: the pick
 /// is made when the request is there, so nothing needs to be buffered in front.
 /// While no endpoint is ready, or none has [room](Self::max_in_flight), requests
 /// [wait](Self::wait) in a bounded [queue](Self::queue).
 ///
 /// `C` says when a request has ended and how: by default with its response,
-/// successfully unless that is an error. For HTTP and gRPC use
+/// successfully unless that is an error. An error always counts as a failure of
+/// the endpoint; where a service has errors that are none of its fault, make
+/// responses of them before, with `map_result`. For HTTP and gRPC use
 /// [`complete_with`](Self::complete_with) and `load::OnBodyEnd` (feature
 /// `http-types`): an answer has not ended before its body has, and one of status
 /// 500 is no error to Rust. `K` says which requests are to be kept together, see
@@ -65,7 +68,7 @@ impl<S> Balance<S> {
         S: Clone + Send + Sync + 'static,
     {
         let shared = Arc::new(Shared::new());
-        let driver = Driver::new(discovery, connect, Box::new(factory), Arc::clone(&shared));
+        let driver = Driver::new(discovery, connect, Box::new(factory), &shared);
         let balance = Self {
             shared,
             limits: Limits::default(),
@@ -80,9 +83,9 @@ impl<S, C, K> Balance<S, C, K> {
     /// How long a request waits for an endpoint; 10 seconds unless set here, and
     /// 0 for not at all.
     ///
-    /// While no endpoint is ready the time counts from when that was first
-    /// noticed, so after an outage of this length requests fail at once, until
-    /// an endpoint is ready again.
+    /// While no endpoint is ready the time counts from when a request first found
+    /// it so. After an outage of this length requests fail at once, until an
+    /// endpoint is ready again.
     #[must_use]
     pub fn wait(mut self, limit: Duration) -> Self {
         self.limits.wait = limit;
@@ -97,15 +100,16 @@ impl<S, C, K> Balance<S, C, K> {
         self
     }
 
-    /// How many requests an endpoint may have in flight; no limit unless set
-    /// here, and at least 1.
+    /// How many requests an endpoint may have in flight, from this balance and
+    /// all its clones; no limit unless set here, and at least 1. Requests that
+    /// wait for room get it in the order in which they came.
     ///
     /// An endpoint without room is not picked. This is what
     /// `tower::limit::ConcurrencyLimit` around each endpoint can't do: it lets a
     /// request wait behind the endpoint that was picked while others are idle.
     #[must_use]
-    pub fn max_in_flight(mut self, limit: usize) -> Self {
-        self.limits.max_in_flight = limit.max(1);
+    pub fn max_in_flight(self, limit: usize) -> Self {
+        self.shared.set_max_in_flight(limit.max(1));
         self
     }
 
@@ -133,6 +137,12 @@ impl<S, C, K> Balance<S, C, K> {
         self.shared.cluster()
     }
 
+    /// Has waiting requests look again: for who changes a
+    /// [`Load`](crate::load::Load) himself. The driver does it for all it changes.
+    pub fn wake(&self) {
+        self.shared.wake();
+    }
+
     pub(super) fn send<Req>(
         &self,
         request: Req,
@@ -146,7 +156,7 @@ impl<S, C, K> Balance<S, C, K> {
     {
         let hash = hash.or_else(|| self.key.hash(&request));
         let wanted = Wanted { hash, tried };
-        let state = match self.shared.pick(&wanted, &self.limits) {
+        let state = match self.shared.pick(&wanted) {
             Some((service, lease)) => {
                 FutureState::Calling { call: Oneshot::new(service, request), lease: Some(lease) }
             }

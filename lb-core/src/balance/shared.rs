@@ -1,19 +1,16 @@
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
 use tokio::{sync::Notify, time};
 
 use super::{Cluster, Error, PickContext, Tried};
-use crate::{
-    clock,
-    load::{Lease, epoch},
-};
+use crate::{clock, load::Lease};
 
 /// Where a [`Driver`](super::Driver) and its [`Balance`](super::Balance) meet,
 /// and where requests wait that no endpoint can take.
@@ -24,26 +21,22 @@ pub(super) struct Shared<S> {
     /// A request has ended where requests in flight are limited.
     freed: Arc<Notify>,
     waiting: AtomicUsize,
-    outage: Mutex<Option<Outage>>,
-}
-
-/// No endpoint was ready, from `since` until readiness is at another epoch.
-#[derive(Clone, Copy)]
-struct Outage {
-    since: Instant,
-    epoch: u64,
+    max_in_flight: AtomicUsize,
+    /// Since when requests have found no endpoint ready, by [`clock::nanos`]; 0
+    /// while they find one.
+    outage: AtomicU64,
+    abandoned: Arc<Notify>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) wait: Duration,
     pub(super) queue: usize,
-    pub(super) max_in_flight: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { wait: Duration::from_secs(10), queue: 1024, max_in_flight: usize::MAX }
+        Self { wait: Duration::from_secs(10), queue: 1024 }
     }
 }
 
@@ -82,7 +75,9 @@ impl<S> Shared<S> {
             changed: Notify::new(),
             freed: Arc::new(Notify::new()),
             waiting: AtomicUsize::new(0),
-            outage: Mutex::new(None),
+            max_in_flight: AtomicUsize::new(usize::MAX),
+            outage: AtomicU64::new(0),
+            abandoned: Arc::new(Notify::new()),
         }
     }
 
@@ -97,17 +92,27 @@ impl<S> Shared<S> {
 
     /// Has waiting requests look again.
     pub(super) fn wake(&self) {
+        if self.cluster.load().as_ref().is_some_and(|cluster| cluster.is_ready()) {
+            self.outage.store(0, Ordering::Relaxed);
+        }
         self.changed.notify_waiters();
     }
 
-    /// Since when no endpoint has been ready.
-    fn outage(&self, now: Instant) -> Instant {
-        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
-        let epoch = epoch();
-        match *outage {
-            Some(known) if known.epoch == epoch => known.since,
-            _ => outage.insert(Outage { since: now, epoch }).since,
-        }
+    pub(super) fn set_max_in_flight(&self, most: usize) {
+        self.max_in_flight.store(most, Ordering::Relaxed);
+    }
+
+    /// Is notified when the last balance is gone.
+    pub(super) fn abandoned(&self) -> Arc<Notify> {
+        Arc::clone(&self.abandoned)
+    }
+
+    /// How long no endpoint has been ready.
+    fn outage(&self) -> Duration {
+        let now = clock::nanos(clock::now()).max(1);
+        let begun = self.outage.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        let since = begun.err().unwrap_or(now);
+        Duration::from_nanos(now.saturating_sub(since))
     }
 
     fn vain(&self) -> Vain {
@@ -123,39 +128,48 @@ impl<S: Clone> Shared<S> {
     /// A pick for a request that has just come. It doesn't overtake those that
     /// wait for room.
     #[inline]
-    pub(super) fn pick(&self, wanted: &Wanted, limits: &Limits) -> Option<(S, Lease)> {
-        let limited = limits.max_in_flight != usize::MAX;
-        if limited && self.waiting.load(Ordering::Relaxed) > 0 {
+    pub(super) fn pick(&self, wanted: &Wanted) -> Option<(S, Lease)> {
+        if self.waits_for_room() {
             return None;
         }
-        self.pick_now(wanted, limits)
+        self.pick_now(wanted)
+    }
+
+    /// Whether any request waits where requests in flight are limited.
+    fn waits_for_room(&self) -> bool {
+        self.max_in_flight.load(Ordering::Relaxed) != usize::MAX
+            && self.waiting.load(Ordering::Relaxed) > 0
     }
 
     #[inline]
-    fn pick_now(&self, wanted: &Wanted, limits: &Limits) -> Option<(S, Lease)> {
+    fn pick_now(&self, wanted: &Wanted) -> Option<(S, Lease)> {
         let cluster = self.cluster.load();
         let cluster = cluster.as_ref()?;
-        let cx = PickContext::new().hash(wanted.hash).max_in_flight(limits.max_in_flight);
+        let most = self.max_in_flight.load(Ordering::Relaxed);
+        let cx = PickContext::new().hash(wanted.hash).max_in_flight(most);
         let (member, lease) = match &wanted.tried {
             None => cluster.pick(&cx)?,
             Some(tried) => tried.pick(cluster, &cx)?,
         };
-        let limited = limits.max_in_flight != usize::MAX;
-        let lease = if limited { lease.frees(&self.freed) } else { lease };
+        if self.outage.load(Ordering::Relaxed) != 0 {
+            self.outage.store(0, Ordering::Relaxed);
+        }
+        let lease = if most == usize::MAX { lease } else { lease.frees(&self.freed) };
         Some((member.endpoint.target.clone(), lease))
     }
 
     /// Waits for an endpoint, within limits.
     pub(super) async fn picked(self: Arc<Self>, wanted: Wanted, limits: Limits) -> Picked<S> {
+        let mut behind_others = self.waits_for_room();
         let _waiting = Waiting::begin(&self.waiting, limits.queue)?;
-        let now = clock::now();
-        let since = match self.vain() {
-            Vain::Overloaded => now,
-            Vain::NoEndpoints | Vain::NoneReady => self.outage(now),
+        let vain = self.vain();
+        let waited = match vain {
+            Vain::Overloaded => Duration::ZERO,
+            Vain::NoEndpoints | Vain::NoneReady => self.outage(),
         };
-        let deadline = since + limits.wait;
-        if deadline <= now {
-            return Err(self.vain());
+        let left = limits.wait.saturating_sub(waited);
+        if left.is_zero() {
+            return Err(vain);
         }
         let pick = async {
             loop {
@@ -164,16 +178,29 @@ impl<S: Clone> Shared<S> {
                 let mut freed = std::pin::pin!(self.freed.notified());
                 changed.as_mut().enable();
                 freed.as_mut().enable();
-                if let Some(picked) = self.pick_now(&wanted, &limits) {
+                // Who waits already is first in line for what is free now.
+                let picked = if behind_others { None } else { self.pick_now(&wanted) };
+                if let Some(picked) = picked {
                     return picked;
                 }
+                behind_others = false;
                 tokio::select! {
                     () = changed => {}
                     () = freed => {}
                 }
             }
         };
-        time::timeout_at(deadline.into(), pick).await.map_err(|_| self.vain())
+        match time::timeout(left, pick).await {
+            Ok(picked) => Ok(picked),
+            // Nobody tells of what was done to a load behind our back.
+            Err(_) => self.pick_now(&wanted).ok_or_else(|| self.vain()),
+        }
+    }
+}
+
+impl<S> Drop for Shared<S> {
+    fn drop(&mut self) {
+        self.abandoned.notify_one();
     }
 }
 
@@ -182,9 +209,9 @@ struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
     fn begin(waiting: &'a AtomicUsize, limit: usize) -> Result<Self, Vain> {
-        let before = waiting.fetch_add(1, Ordering::Relaxed);
-        let this = Self(waiting);
-        if before >= limit { Err(Vain::Overloaded) } else { Ok(this) }
+        let more = |n: usize| (n < limit).then_some(n + 1);
+        let begun = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        begun.map(|_| Self(waiting)).map_err(|_| Vain::Overloaded)
     }
 }
 

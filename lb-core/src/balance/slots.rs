@@ -1,7 +1,6 @@
 use super::{
     Candidate, PickContext,
     bound::Bound,
-    draw::search,
     hash::{mix, scale},
 };
 
@@ -49,13 +48,18 @@ impl Slots {
         if cx.allows(&candidates[first]) && has_room(first) {
             return Some(first);
         }
-        let from = scale(key, candidates.len());
         let mut others = (1..CHOICES).map(|choice| owner(mix(key, choice)));
         others
             .find(|&at| cx.allows(&candidates[at]) && has_room(at))
             // Most of the cluster is crowded or down.
-            .or_else(|| search(candidates, from, |at| cx.allows(&candidates[at]) && has_room(at)))
+            .or_else(|| best(key, candidates, |at| cx.allows(&candidates[at]) && has_room(at)))
             .or_else(|| cx.allows(&candidates[first]).then_some(first))
-            .or_else(|| search(candidates, from, |at| cx.allows(&candidates[at])))
+            .or_else(|| best(key, candidates, |at| cx.allows(&candidates[at])))
     }
+}
+
+/// Of those that fit, the one with the highest random weight for this key.
+#[cold]
+fn best(key: u64, candidates: &[Candidate], fits: impl Fn(usize) -> bool) -> Option<usize> {
+    (0..candidates.len()).filter(|&at| fits(at)).max_by_key(|&at| mix(candidates[at].hash, key))
 }

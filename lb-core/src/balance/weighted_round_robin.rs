@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::atomic::AtomicUsize};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashSet},
+    sync::atomic::AtomicUsize,
+};
 
 use super::{Balancer, Candidate, PickContext, round_robin::take_turn};
 
@@ -11,8 +15,9 @@ use super::{Balancer, Candidate, PickContext, round_robin::take_turn};
 /// that aren't allowed are skipped.
 ///
 /// One sequence is at most 32,768 turns long, or eight for each candidate if
-/// that is more; weights that would need a longer one are rounded to fit, and
-/// every candidate keeps at least one turn. Source: nginx,
+/// that is more, and shorter where more than a hundred weights differ; weights
+/// that would need a longer one are rounded to fit, and every candidate keeps at
+/// least one turn. Source: nginx,
 /// `ngx_http_upstream_round_robin.c`, as described in its commit 52327e0627f4.
 #[derive(Debug)]
 pub struct WeightedRoundRobin {
@@ -21,6 +26,8 @@ pub struct WeightedRoundRobin {
 }
 
 const MAX_TURNS: u64 = 32_768;
+/// Turns times different weights: what working out a sequence may take.
+const MAX_STEPS: u64 = 4_000_000;
 
 impl WeightedRoundRobin {
     /// Starts at a random turn, so that many clients which start together don't
@@ -45,55 +52,54 @@ impl Balancer for WeightedRoundRobin {
 /// Candidates of one weight. They take their turns one after the other, so what
 /// is known of the next one is known of all.
 struct Group {
-    weight: u64,
+    weight: i64,
     members: Vec<u32>,
-    taken: usize,
-}
-
-impl Group {
-    fn next(&self) -> u32 {
-        self.members[self.taken % self.members.len()]
-    }
-
-    /// nginx's current weight of the next member, in the turn with this number
-    /// counted from 1.
-    fn current(&self, turn: u64, total: u64) -> i128 {
-        let times = (self.taken / self.members.len()) as u64;
-        i128::from(turn * self.weight) - i128::from(times) * i128::from(total)
-    }
+    /// Which of them is next.
+    next: usize,
+    /// nginx's current weight of the next one.
+    current: i64,
 }
 
 /// In each turn every candidate gains its weight; the first of those that have
 /// most takes the turn and loses the sum of all weights. Looking at one of each
 /// weight is enough.
 fn sequence(candidates: &[Candidate]) -> Box<[u32]> {
-    let mut groups: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+    let mut by_weight: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
     for (at, weight) in (0..).zip(fitting(candidates)) {
-        groups.entry(weight).or_default().push(at);
+        by_weight.entry(weight).or_default().push(at);
     }
-    let mut groups: Vec<_> =
-        groups.into_iter().map(|(weight, members)| Group { weight, members, taken: 0 }).collect();
-    let total: u64 = groups.iter().map(|group| group.weight * group.members.len() as u64).sum();
-    (1..=total)
-        .map_while(|turn| {
-            let best = groups.iter_mut().max_by(|a, b| {
-                let (of_a, of_b) = (a.current(turn, total), b.current(turn, total));
-                of_a.cmp(&of_b).then(b.next().cmp(&a.next()))
-            })?;
-            let taken = best.next();
-            best.taken += 1;
+    let mut groups: Vec<_> = by_weight
+        .into_iter()
+        .map(|(weight, members)| Group { weight, members, next: 0, current: 0 })
+        .collect();
+    let total: i64 = groups.iter().map(|group| group.weight * group.members.len() as i64).sum();
+    (0..total)
+        .map_while(|_| {
+            groups.iter_mut().for_each(|group| group.current += group.weight);
+            let key = |group: &Group| (group.current, Reverse(group.members[group.next]));
+            let best = groups.iter_mut().max_by_key(|group| key(group))?;
+            let taken = best.members[best.next];
+            best.next += 1;
+            // Only once each of the group has had its turn is its next one any
+            // poorer.
+            if best.next == best.members.len() {
+                best.next = 0;
+                best.current -= total;
+            }
             Some(taken)
         })
         .collect()
 }
 
 /// The weights without their common divisor, rounded if they are too long.
-fn fitting(candidates: &[Candidate]) -> Vec<u64> {
+fn fitting(candidates: &[Candidate]) -> Vec<i64> {
     let mut weights: Vec<_> =
         candidates.iter().map(|candidate| u64::from(candidate.weight)).collect();
     reduce(&mut weights);
+    let n = weights.len() as u64;
+    let distinct = weights.iter().collect::<HashSet<_>>().len() as u64;
+    let most = MAX_TURNS.max(8 * n).min(MAX_STEPS / distinct.max(1)).max(n);
     let total: u64 = weights.iter().sum();
-    let most = MAX_TURNS.max(8 * weights.len() as u64);
     if total > most {
         for weight in &mut weights {
             let rounded = (u128::from(*weight) * u128::from(most) + u128::from(total) / 2)
@@ -102,7 +108,7 @@ fn fitting(candidates: &[Candidate]) -> Vec<u64> {
         }
         reduce(&mut weights);
     }
-    weights
+    weights.into_iter().map(|weight| i64::try_from(weight).unwrap_or(i64::MAX)).collect()
 }
 
 fn reduce(weights: &mut [u64]) {

@@ -61,7 +61,8 @@ where
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change<T> {
     /// The whole set as it is now, after a first look or a resynchronisation.
-    /// What is not in it is gone.
+    /// What is not in it is gone. Where it names an endpoint twice, the later one
+    /// stands.
     Reset(Vec<(EndpointId, Endpoint<T>)>),
     /// One endpoint is new or says something else than before.
     Upsert(EndpointId, Endpoint<T>),

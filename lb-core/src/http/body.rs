@@ -171,7 +171,7 @@ impl Body for ResponseBody {
         if let Some(exchange) = this.exchange {
             match &frame {
                 Some(Ok(frame)) => exchange.sent(frame.data_ref().map_or(0, Bytes::len)),
-                Some(Err(_)) => exchange.finish(false),
+                Some(Err(_)) => exchange.broke_off(),
                 None => exchange.finish(true),
             }
         }

@@ -70,6 +70,12 @@ impl Exchange {
         self.sent += bytes as u64;
     }
 
+    /// Ends an exchange that its endpoint has broken off.
+    pub(super) fn broke_off(&mut self) {
+        self.outcome = Outcome::Failure;
+        self.finish(false);
+    }
+
     /// Ends the exchange, once. One that isn't `complete` was broken off by
     /// either side, and its connection can't be used again.
     pub(super) fn finish(&mut self, complete: bool) {

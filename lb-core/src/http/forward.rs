@@ -20,7 +20,7 @@ use super::{
 use crate::{
     balance::{PickContext, affinity},
     endpoint::EndpointId,
-    load::Lease,
+    load::{Lease, Outcome},
 };
 
 /// Endpoints that may break off one request before it is given up: a request
@@ -72,6 +72,7 @@ pub(super) async fn forward(
             }
             Err(error) => {
                 upstream.suspect(&error);
+                lease.finish(Outcome::Failure);
                 failed_connects += 1;
                 if failed_connects == CONNECTS {
                     return Err(Refusal::NoEndpoint);
@@ -105,8 +106,11 @@ pub(super) async fn forward(
                     return Err(Refusal::Reset);
                 }
                 if connection.reused {
+                    // It was closed before it knew of this request.
+                    drop(lease);
                     metrics.retried_stale.increment(1);
                 } else {
+                    lease.finish(Outcome::Failure);
                     metrics.retried_reset.increment(1);
                     tried.push(upstream.id.clone());
                 }
@@ -149,8 +153,9 @@ fn pick(
 async fn wait(shared: &Arc<Shared>, service: Arc<Service>) -> Result<Arc<Service>, Refusal> {
     let state = Arc::clone(&service.shared);
     let now = Instant::now();
-    let deadline = state.unready_since(now) + shared.options.wait;
-    if deadline <= now {
+    let waited = now.saturating_duration_since(state.unready_since(now));
+    let left = shared.options.wait.saturating_sub(waited);
+    if left.is_zero() {
         return Err(Refusal::NoEndpoint);
     }
     let _waiting = Waiting::begin(&service, shared.options.wait_limit)?;
@@ -173,7 +178,7 @@ async fn wait(shared: &Arc<Shared>, service: Arc<Service>) -> Result<Arc<Service
             changed.await;
         }
     };
-    time::timeout_at(deadline.into(), found).await.map_err(|_| Refusal::NoEndpoint)
+    time::timeout(left, found).await.map_err(|_| Refusal::NoEndpoint)
 }
 
 /// One request in the queue of a service.
@@ -181,9 +186,10 @@ struct Waiting<'a>(&'a Service);
 
 impl<'a> Waiting<'a> {
     fn begin(service: &'a Service, limit: usize) -> Result<Self, Refusal> {
-        let before = service.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        let waiting = Self(service);
-        if before >= limit { Err(Refusal::QueueFull) } else { Ok(waiting) }
+        let waiting = &service.shared.waiting;
+        let more = |n: usize| (n < limit).then_some(n + 1);
+        let begun = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        begun.map(|_| Self(service)).map_err(|_| Refusal::QueueFull)
     }
 }
 

@@ -110,10 +110,14 @@ impl Service {
         let algorithm = plan.algorithm.unwrap_or(default_algorithm);
         let shared =
             was.map_or_else(|| Arc::new(ServiceState::new(&name)), |was| Arc::clone(&was.shared));
+        let members = was.iter().flat_map(|was| was.cluster.members());
+        let targets = members.map(|member| &member.endpoint.target);
+        let known: HashMap<_, _> =
+            targets.map(|target| (Arc::as_ptr(&target.upstream), target)).collect();
         let members = plan.endpoints.iter().filter_map(|endpoint| {
             let key = (endpoint.id.clone(), endpoint.address?);
             let upstream = upstreams.get(&key)?;
-            let known = was.and_then(|was| was.target(upstream));
+            let known = known.get(&Arc::as_ptr(upstream)).map(|&target| target.clone());
             let target = known.unwrap_or_else(|| Target {
                 upstream: Arc::clone(upstream),
                 classes: Arc::new(metrics::Classes::new(&name, &upstream.name)),
@@ -134,13 +138,6 @@ impl Service {
             let mine = &member.endpoint.target.upstream;
             upstreams.get(&mine.key()).is_some_and(|theirs| Arc::ptr_eq(mine, theirs))
         })
-    }
-
-    fn target(&self, upstream: &Arc<Upstream>) -> Option<Target> {
-        let mut members = self.cluster.members().iter();
-        members
-            .find(|member| Arc::ptr_eq(&member.endpoint.target.upstream, upstream))
-            .map(|member| member.endpoint.target.clone())
     }
 }
 

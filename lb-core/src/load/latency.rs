@@ -77,12 +77,16 @@ impl Latency {
     /// The average as of `now`, in nanoseconds.
     #[inline]
     pub(super) fn at(&self, now: u64) -> Option<f64> {
-        let average = f64::from_bits(self.average.load(Ordering::Relaxed));
-        if average < 0.0 {
-            return None;
-        }
+        let average = self.undecayed()?;
         let age = now.saturating_sub(self.merged.load(Ordering::Relaxed));
         Some(average * self.kept(age))
+    }
+
+    /// The average as of the last observation, in nanoseconds.
+    #[inline]
+    pub(super) fn undecayed(&self) -> Option<f64> {
+        let average = f64::from_bits(self.average.load(Ordering::Relaxed));
+        (average >= 0.0).then_some(average)
     }
 
     /// Whether the endpoint has asked to be left alone now.
@@ -110,12 +114,13 @@ impl Latency {
         let took = nanos(took);
         match outcome {
             Some(Outcome::Success) => self.observe(took, now),
-            Some(Outcome::Failure) => {
-                self.observe(took.max(self.penalty.load(Ordering::Relaxed)), now);
-            }
-            Some(Outcome::RetryAfter(pause)) => {
+            // No pause at all is no request for one.
+            Some(Outcome::RetryAfter(pause)) if !pause.is_zero() => {
                 let until = now.saturating_add(nanos(pause.min(Timing::MAX_RETRY_AFTER)));
                 self.resumes.fetch_max(until, Ordering::Relaxed);
+            }
+            Some(Outcome::Failure | Outcome::RetryAfter(_)) => {
+                self.observe(took.max(self.penalty.load(Ordering::Relaxed)), now);
             }
             // It would have taken at least this long. That it was cut short
             // must not make a hanging endpoint look quick.

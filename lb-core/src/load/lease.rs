@@ -16,7 +16,9 @@ pub enum Outcome {
     Success,
     /// It did not: a broken connection, an error, an HTTP status of 500 or more.
     Failure,
-    /// It asked to be left alone for this long, as HTTP's `Retry-After` does.
+    /// It asked to be left alone for this long, as HTTP's `Retry-After` does. A
+    /// failure to all; only `peak_ewma` grants the pause, up to
+    /// [`Timing::MAX_RETRY_AFTER`](super::Timing::MAX_RETRY_AFTER).
     RetryAfter(Duration),
 }
 

@@ -94,7 +94,9 @@ impl Load {
     }
 
     /// The part of its usual requests that a cluster gives this endpoint, from
-    /// 0 to 1, while it warms up.
+    /// 0 to 1, while it warms up. Works with all algorithms that draw or take
+    /// turns; those that hash keep a key where it belongs, and a full scan keeps
+    /// to the least busy.
     pub fn set_share(&self, share: f64) {
         self.standing.set_share(share);
     }
@@ -147,18 +149,21 @@ impl Load {
         self.tally.alert(consecutive, alert);
     }
 
-    /// What one more request costs: the latency, and a weight's share of it for
-    /// each that is in flight. `None` where no latency is known.
+    /// What one more request costs: the latency, and `share` of it for each that
+    /// is in flight. `None` where no latency is known.
     ///
     /// Infinite while the endpoint has asked to be left alone. `now` is by
     /// [`clock::nanos`].
     #[inline]
-    pub(crate) fn cost(&self, weight: u32, now: u64) -> Option<f64> {
+    pub(crate) fn cost(&self, share: f64, now: u64) -> Option<f64> {
         if self.latency.rests(now) {
             return Some(f64::INFINITY);
         }
-        let queued = self.in_flight() as f64 / f64::from(weight);
-        Some(self.latency.at(now)? * (1.0 + queued))
+        // One that is idle is forgiven with time. One that isn't says itself how
+        // quick it is, unless it hangs; then time must not make it look better.
+        let in_flight = self.in_flight();
+        let latency = if in_flight == 0 { self.latency.at(now) } else { self.latency.undecayed() };
+        Some(latency? * (1.0 + in_flight as f64 * share))
     }
 
     /// In 1/256.

@@ -9,10 +9,7 @@ use tokio::sync::Notify;
 
 use super::Outcome;
 
-/// How the requests of one endpoint ended.
-///
-/// Counts are taken while requests end, so those of one moment may be off by the
-/// few that are ending just then.
+/// How the requests of one endpoint ended. The counts only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Results {
@@ -24,13 +21,13 @@ pub struct Results {
     pub consecutive_failures: u32,
 }
 
+/// Requests that have begun, and those that have ended, by how they did. What is
+/// in flight is the difference, so no end has to be written twice.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct Tally {
-    /// Requests that have begun, and those of them that have ended: what is in
-    /// flight is the difference, and what succeeded needs no count of its own.
     begun: AtomicU64,
-    ended: AtomicU64,
+    succeeded: AtomicU64,
     failed: AtomicU64,
     cancelled: AtomicU64,
     consecutive: AtomicU32,
@@ -42,9 +39,16 @@ impl Tally {
     pub(super) fn in_flight(&self) -> usize {
         // Who has ended is looked at first, so it has begun by the second look;
         // were the two reordered, the difference might be less than none.
-        let ended = self.ended.load(Ordering::Acquire);
+        let ended = self.ended();
         let begun = self.begun.load(Ordering::Relaxed);
         usize::try_from(begun.saturating_sub(ended)).unwrap_or(usize::MAX)
+    }
+
+    #[inline]
+    fn ended(&self) -> u64 {
+        self.succeeded.load(Ordering::Acquire)
+            + self.failed.load(Ordering::Acquire)
+            + self.cancelled.load(Ordering::Acquire)
     }
 
     /// One more in flight, unless there are `most` already.
@@ -56,7 +60,7 @@ impl Tally {
         }
         let more = |begun: u64| {
             // Others may end meanwhile, which only makes room.
-            let in_flight = begun.saturating_sub(self.ended.load(Ordering::Acquire));
+            let in_flight = begun.saturating_sub(self.ended());
             (in_flight < most as u64).then_some(begun + 1)
         };
         self.begun.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
@@ -70,17 +74,17 @@ impl Tally {
                 if self.consecutive.load(Ordering::Relaxed) != 0 {
                     self.consecutive.store(0, Ordering::Relaxed);
                 }
+                self.succeeded.fetch_add(1, Ordering::Release);
             }
             Some(Outcome::Failure | Outcome::RetryAfter(_)) => self.failure(),
             None => {
-                self.cancelled.fetch_add(1, Ordering::Relaxed);
+                self.cancelled.fetch_add(1, Ordering::Release);
             }
         }
-        self.ended.fetch_add(1, Ordering::Release);
     }
 
     fn failure(&self) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.failed.fetch_add(1, Ordering::Release);
         let run = self.consecutive.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if let Some((threshold, alert)) = self.alert.get()
             && run >= *threshold
@@ -90,13 +94,9 @@ impl Tally {
     }
 
     pub(super) fn results(&self) -> Results {
-        let ended = self.ended.load(Ordering::Acquire);
-        let failures = self.failed.load(Ordering::Relaxed);
-        let cancelled = self.cancelled.load(Ordering::Relaxed);
         Results {
-            // One that is about to end may be among the others already.
-            successes: ended.saturating_sub(failures).saturating_sub(cancelled),
-            failures,
+            successes: self.succeeded.load(Ordering::Relaxed),
+            failures: self.failed.load(Ordering::Relaxed),
             consecutive_failures: self.consecutive.load(Ordering::Relaxed),
         }
     }
