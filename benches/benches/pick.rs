@@ -1,12 +1,15 @@
 //! What a pick costs, by algorithm and size of the cluster, alone and with the
-//! lease that follows; what one changed endpoint costs; and what `Balance` adds to calling a service.
+//! lease that follows; what one changed endpoint costs; and what `Balance` adds to
+//! calling a service.
 #![allow(missing_docs, clippy::expect_used, reason = "a bench")]
 
 use std::{
     convert::Infallible,
     future::ready,
     hint::black_box,
+    pin::pin,
     sync::Arc,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -110,19 +113,24 @@ fn upsert(criterion: &mut Criterion) {
 
 fn call(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("call");
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let mut inner = service_fn(|n: u64| ready(Ok::<_, Infallible>(n)));
-    group.bench_function("inner", |bencher| {
-        bencher.iter(|| runtime.block_on(inner.call(black_box(1))));
-    });
     let connect = |_: &EndpointId, _: &usize| service_fn(|n: u64| ready(Ok::<_, Infallible>(n)));
-    let (mut balance, driver) =
-        Balance::new(discovery::fixed(0..10_usize), connect, Algorithm::LeastRequest);
-    runtime.block_on(driver.run());
-    group.bench_function("balance", |bencher| {
-        bencher.iter(|| runtime.block_on(balance.call(black_box(1))));
-    });
+    let mut inner = connect(&"inner".into(), &0);
+    group.bench_function("inner", |bencher| bencher.iter(|| answer(inner.call(black_box(1)))));
+    for algorithm in [Algorithm::RoundRobin, Algorithm::LeastRequest, Algorithm::PeakEwma] {
+        let (mut balance, driver) = Balance::new(discovery::fixed(0..10_usize), connect, algorithm);
+        answer(driver.run());
+        group.bench_function(algorithm.name(), |bencher| {
+            bencher.iter(|| answer(balance.call(black_box(1))));
+        });
+    }
+}
+
+/// What a future says that has nothing to wait for, without a runtime.
+fn answer<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => black_box(answer),
+        Poll::Pending => unreachable!("nothing here waits"),
+    }
 }
 
 criterion_group!(benches, pick, lease, upsert, call);

@@ -10,17 +10,22 @@ pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Nanoseconds since some moment in the life of this process, for atomics; 0
-/// before it.
+/// Nanoseconds since some moment a day or more before this process began, for
+/// atomics.
 #[inline]
 pub(crate) fn nanos(at: Instant) -> u64 {
-    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    duration_nanos(at.saturating_duration_since(*BEGAN))
+    static NOW: LazyLock<Instant> = LazyLock::new(Instant::now);
+    const DAY: u64 = 86_400 * SECOND;
+    match at.checked_duration_since(*NOW) {
+        Some(after) => DAY.saturating_add(duration_nanos(after)),
+        None => DAY.saturating_sub(duration_nanos(NOW.saturating_duration_since(at))),
+    }
 }
+
+const SECOND: u64 = 1_000_000_000;
 
 /// Enough for 584 years.
 #[inline]
 pub(crate) fn duration_nanos(duration: Duration) -> u64 {
-    const SECOND: u64 = 1_000_000_000;
     duration.as_secs().saturating_mul(SECOND).saturating_add(u64::from(duration.subsec_nanos()))
 }

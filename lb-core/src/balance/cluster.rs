@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use super::{Balancer, BalancerFactory, Candidate, PickContext, census::Census, priority};
 use crate::{
     endpoint::{Endpoint, EndpointId},
-    load::{Lease, Load, Timing},
+    load::{FULL_SHARE, Lease, Load, Timing},
 };
 
 /// A set of endpoints and the balancer built for it: an immutable snapshot.
@@ -63,16 +63,19 @@ impl<T> Cluster<T> {
     /// Picks a member for one request and counts the request against it, or
     /// `None` when `cx` allows no member; also when other threads have filled,
     /// time and again, the one that was picked.
+    #[inline]
     pub fn pick(&self, cx: &PickContext<'_>) -> Option<(&Member<T>, Lease)> {
         let started = self.timing.map(|_| cx.now());
         let cx = PickContext { now: started.or(cx.now), ..*cx };
         let (mut cold, mut filled) = (0, 0);
         loop {
             let at = self.balancer.pick(&self.candidates, &cx)?;
-            let at = self.places.as_ref().map_or(Some(at), |places| places.get(at).copied())?;
-            let member = self.members.get(at)?;
+            let member = match &self.places {
+                None => self.members.get(at)?,
+                Some(places) => self.members.get(*places.get(at)?)?,
+            };
             // One that is warming up gives some of its turns to the others.
-            if cold < REDRAWS && is_cold(&member.load) {
+            if member.load.share() < FULL_SHARE && cold < REDRAWS && is_cold(&member.load) {
                 cold += 1;
                 continue;
             }
@@ -119,10 +122,9 @@ impl<T> Cluster<T> {
 }
 
 /// Whether this turn is one that an endpoint gives up while it warms up.
-#[inline]
+#[cold]
 fn is_cold(load: &Load) -> bool {
-    let share = load.share();
-    share < 256 && fastrand::u16(..256) >= share
+    fastrand::u16(..FULL_SHARE) >= load.share()
 }
 
 impl<T: fmt::Debug> fmt::Debug for Cluster<T> {

@@ -116,6 +116,7 @@ pub struct Candidate {
 
 impl Candidate {
     /// A candidate that stands for `endpoint`, whatever its target.
+    #[inline]
     pub fn new<T>(id: EndpointId, endpoint: &Endpoint<T>, load: Arc<Load>) -> Self {
         Self {
             hash: hash::of(id.as_str().as_bytes()),
@@ -158,6 +159,7 @@ impl<'a> PickContext<'a> {
 
     /// A request that belongs to others of the same hash.
     #[must_use]
+    #[inline]
     pub fn hash(mut self, hash: Option<u64>) -> Self {
         self.hash = hash;
         self
@@ -172,6 +174,7 @@ impl<'a> PickContext<'a> {
 
     /// Keeps away from endpoints with this many requests in flight.
     #[must_use]
+    #[inline]
     pub fn max_in_flight(mut self, most: usize) -> Self {
         self.max_in_flight = most;
         self

@@ -143,6 +143,15 @@ impl<S, C, K> Balance<S, C, K> {
         self.shared.wake();
     }
 
+    #[cold]
+    fn picked(&self, wanted: Wanted) -> Waiting<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        Box::pin(Arc::clone(&self.shared).picked(wanted, self.limits))
+    }
+
+    #[inline]
     pub(super) fn send<Req>(
         &self,
         request: Req,
@@ -160,10 +169,7 @@ impl<S, C, K> Balance<S, C, K> {
             Some((service, lease)) => {
                 FutureState::Calling { call: Oneshot::new(service, request), lease: Some(lease) }
             }
-            None => FutureState::Waiting {
-                picked: Box::pin(Arc::clone(&self.shared).picked(wanted, self.limits)),
-                request: Some(request),
-            },
+            None => FutureState::Waiting { picked: self.picked(wanted), request: Some(request) },
         };
         ResponseFuture { state, completion: self.completion.clone() }
     }

@@ -109,7 +109,7 @@ impl<S> Shared<S> {
 
     /// How long no endpoint has been ready.
     fn outage(&self) -> Duration {
-        let now = clock::nanos(clock::now()).max(1);
+        let now = clock::nanos(clock::now());
         let begun = self.outage.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
         let since = begun.err().unwrap_or(now);
         Duration::from_nanos(now.saturating_sub(since))

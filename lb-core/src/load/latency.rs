@@ -108,10 +108,9 @@ impl Latency {
         }
     }
 
-    /// A request has ended `now` that took so long; one without an outcome was
-    /// cancelled.
-    pub(super) fn ended(&self, took: Duration, now: u64, outcome: Option<Outcome>) {
-        let took = nanos(took);
+    /// A request has ended `now` that took so long, in nanoseconds; one without an
+    /// outcome was cancelled.
+    pub(super) fn ended(&self, took: u64, now: u64, outcome: Option<Outcome>) {
         match outcome {
             Some(Outcome::Success) => self.observe(took, now),
             // No pause at all is no request for one.
@@ -176,7 +175,7 @@ mod tests {
     }
 
     fn success(latency: &Latency, now: u64, took: Duration) {
-        latency.ended(took, now, Some(Outcome::Success));
+        latency.ended(nanos(took), now, Some(Outcome::Success));
     }
 
     #[test]
@@ -196,26 +195,26 @@ mod tests {
     fn a_quick_failure_counts_as_a_slow_answer() {
         let latency = Latency::new();
         success(&latency, 0, ms(10));
-        latency.ended(ms(1), MS, Some(Outcome::Failure));
+        latency.ended(MS, MS, Some(Outcome::Failure));
         assert_eq!(average(&latency, MS).round(), 1000.0);
     }
 
     #[test]
     fn a_cancelled_request_tells_only_that_it_took_longer() {
         let latency = Latency::new();
-        latency.ended(ms(5), 5 * MS, None);
+        latency.ended(5 * MS, 5 * MS, None);
         assert_eq!(latency.at(5 * MS), None, "nothing is known of the first");
         success(&latency, 10 * MS, ms(10));
-        latency.ended(ms(5), 15 * MS, None);
+        latency.ended(5 * MS, 15 * MS, None);
         assert_eq!(average(&latency, 15 * MS).round(), 10.0);
-        latency.ended(ms(3000), 3015 * MS, None);
+        latency.ended(3000 * MS, 3015 * MS, None);
         assert_eq!(average(&latency, 3015 * MS).round(), 3000.0);
     }
 
     #[test]
     fn retry_after_is_granted_up_to_a_limit() {
         let latency = Latency::new();
-        let asks = |pause| latency.ended(ms(1), 0, Some(Outcome::RetryAfter(pause)));
+        let asks = |pause| latency.ended(MS, 0, Some(Outcome::RetryAfter(pause)));
         assert!(!latency.rests(0));
         asks(ms(2000));
         assert!(latency.rests(1999 * MS));
@@ -242,7 +241,7 @@ mod tests {
         success(&latency, SECOND, ms(50));
         success(&latency, 2 * SECOND, ms(10));
         assert_eq!(average(&latency, 2 * SECOND).round(), 10.0);
-        latency.ended(ms(1), u64::MAX, Some(Outcome::Failure));
+        latency.ended(MS, u64::MAX, Some(Outcome::Failure));
         assert!(average(&latency, u64::MAX).is_finite());
     }
 

@@ -1,4 +1,5 @@
 use std::{
+    num::NonZeroU64,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -32,14 +33,16 @@ pub enum Outcome {
 #[must_use = "a lease that is dropped at once counts nothing"]
 pub struct Lease {
     load: Arc<Load>,
-    /// If it is timed.
-    started: Option<Instant>,
+    /// By [`clock::nanos`], if it is timed. A lease is small: it is moved more
+    /// often than it is looked at.
+    started: Option<NonZeroU64>,
     outcome: Option<Outcome>,
     freed: Option<Arc<Notify>>,
 }
 
 impl Lease {
     /// Ends the request now.
+    #[inline]
     pub fn finish(mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
     }
@@ -52,6 +55,7 @@ impl Lease {
 
     /// How the request will have ended when the lease is dropped, unless told
     /// otherwise until then.
+    #[inline]
     pub fn record(&mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
     }
@@ -74,26 +78,30 @@ impl Lease {
     }
 
     /// `load` has counted it already.
+    #[inline]
     pub(super) fn new(load: Arc<Load>, started: Option<Instant>) -> Self {
-        Self { load, started, outcome: None, freed: None }
+        let nanos = |at| NonZeroU64::new(clock::nanos(at)).unwrap_or(NonZeroU64::MIN);
+        Self { load, started: started.map(nanos), outcome: None, freed: None }
     }
 
     /// Wakes one that waits for room when this lease ends.
+    #[inline]
     pub(crate) fn frees(mut self, freed: &Arc<Notify>) -> Self {
         self.freed = Some(Arc::clone(freed));
         self
     }
 
+    #[inline]
     fn time(&mut self, now: impl FnOnce() -> Instant) {
         if let Some(started) = self.started.take() {
-            let now = now();
-            let took = now.saturating_duration_since(started);
-            self.load.latency.ended(took, clock::nanos(now), self.outcome);
+            let now = clock::nanos(now());
+            self.load.latency.ended(now.saturating_sub(started.get()), now, self.outcome);
         }
     }
 }
 
 impl Drop for Lease {
+    #[inline]
     fn drop(&mut self) {
         self.time(clock::now);
         self.load.tally.end(self.outcome);

@@ -20,7 +20,7 @@ use latency::Latency;
 use results::Tally;
 use standing::{Standing, Word};
 
-pub(crate) use standing::epoch;
+pub(crate) use standing::{FULL_SHARE, epoch};
 
 #[cfg(feature = "http-types")]
 pub use body::{LeasedBody, OnBodyEnd, outcome};
@@ -48,6 +48,7 @@ impl Load {
     }
 
     /// Requests sent to this endpoint and not yet finished.
+    #[inline]
     pub fn in_flight(&self) -> usize {
         self.tally.in_flight()
     }
@@ -58,6 +59,7 @@ impl Load {
     ///
     /// Pairs with the setters: who sees the endpoint ready sees all that was
     /// done before it was made so.
+    #[inline]
     pub fn is_ready(&self) -> bool {
         self.standing.is_ready()
     }
@@ -102,6 +104,7 @@ impl Load {
     }
 
     /// Counts one more request in flight, until the lease ends.
+    #[inline]
     pub fn lease(self: &Arc<Self>) -> Lease {
         self.tally.begin(usize::MAX);
         Lease::new(Arc::clone(self), None)
@@ -167,6 +170,7 @@ impl Load {
     }
 
     /// In 1/256.
+    #[inline]
     pub(crate) fn share(&self) -> u16 {
         self.standing.share()
     }

@@ -21,7 +21,7 @@ pub(super) enum Word {
     Panic = 8,
 }
 
-const FULL_SHARE: u16 = 256;
+pub(crate) const FULL_SHARE: u16 = 256;
 
 /// Counts the flips of every endpoint in the process.
 #[cfg(not(lb_loom))]
@@ -43,6 +43,7 @@ impl Standing {
         Self { words: AtomicU32::new(words), share: AtomicU16::new(FULL_SHARE) }
     }
 
+    #[inline]
     pub(super) fn is_ready(&self) -> bool {
         ready(self.words.load(Ordering::Acquire))
     }
@@ -66,6 +67,7 @@ impl Standing {
         before != after
     }
 
+    #[inline]
     pub(super) fn share(&self) -> u16 {
         self.share.load(Ordering::Relaxed)
     }
