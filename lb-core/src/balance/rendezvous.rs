@@ -15,14 +15,14 @@ use super::{
 ///
 /// Looking at all scores for every request would cost more the more endpoints
 /// there are. So keys fall into 65,536 slots, and the scores are compared once
-/// for each slot, when the balancer is built. Beyond 8,192 endpoints the slots
+/// for each slot, when the balancer is built. Beyond 16,384 endpoints the slots
 /// double with their number, and half of all keys move when they do.
 #[derive(Debug)]
 pub struct Rendezvous(Slots);
 
 const SLOTS: usize = 1 << 16;
 /// Slots for each endpoint, at least.
-const SLOTS_EACH: usize = 8;
+const SLOTS_EACH: usize = 4;
 /// When one slot in so many is left, the rest is scored one by one.
 const FEW: usize = 1 << 14;
 
