@@ -45,6 +45,15 @@ impl<T> Health<T> {
         }
     }
 
+    /// Ejection of endpoints whose requests fail, by the defaults of
+    /// [`OutlierOptions`], and no checks: what nearly everybody wants to begin
+    /// with. It costs the endpoints no request. What never answers has failed
+    /// only where a deadline is around
+    /// [each endpoint](crate::resilience#in-which-order).
+    pub fn passive() -> Self {
+        Self::new().outliers(OutlierOptions::default())
+    }
+
     /// Checks every endpoint by this. A new endpoint is not picked before it has
     /// passed once, unless there is panic.
     #[must_use]

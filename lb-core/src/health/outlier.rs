@@ -27,7 +27,7 @@ pub struct OutlierOptions {
     /// The time over which success rates are counted; 10 s.
     pub interval: Duration,
     /// How long the first ejection lasts; 30 s. The next one lasts twice that,
-    /// and so on.
+    /// the one after it three times.
     pub base_ejection: Duration,
     /// The longest ejection; 300 s.
     pub max_ejection: Duration,
@@ -91,6 +91,7 @@ pub struct Observation {
 
 /// What is to be done with an endpoint.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Decision {
     /// It gets no requests for this long.
     Eject {
@@ -110,6 +111,7 @@ pub enum Decision {
 
 /// What makes an endpoint an outlier.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Reason {
     /// So many requests in a row have failed.
     ConsecutiveFailures(u32),
