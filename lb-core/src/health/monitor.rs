@@ -33,8 +33,10 @@ pub struct Monitor<T> {
     /// An endpoint has failed often enough in a row to be ejected.
     alarm: Arc<Notify>,
     alarm_at: u32,
-    /// What isn't a timer is reviewed no sooner.
+    /// Alarms wait until then.
     quiet_until: Instant,
+    /// All that is neither an alarm nor a timer waits until then.
+    review_from: Instant,
     /// Something has changed from which ejections, panic or shares may follow.
     stale: bool,
     #[cfg(test)]
@@ -51,8 +53,9 @@ struct Member {
     ready: bool,
 }
 
-/// How often the pool is reviewed, which is a look at every endpoint. In one
-/// that starts or fails as a whole each check and each request asks for it.
+/// How often the pool is reviewed, which is a look at every endpoint: in one that
+/// starts or fails as a whole each check asks for it, and each request raises an
+/// alarm. The two don't wait for each other, as an alarm is to eject at once.
 const REVIEW_PAUSE: Duration = Duration::from_millis(10);
 
 impl<T: Send + Sync + 'static> Monitor<T> {
@@ -70,6 +73,7 @@ impl<T: Send + Sync + 'static> Monitor<T> {
             panic: Panic::new(panic_threshold),
             alarm: Arc::new(Notify::new()),
             quiet_until: now,
+            review_from: now,
             stale: false,
             #[cfg(test)]
             reviews: 0,
@@ -142,8 +146,8 @@ impl<T: Send + Sync + 'static> Monitor<T> {
         loop {
             let now = clock::now();
             self.advance(now);
-            let wake = self.next_at();
-            let Self { prober, alarm, stale, .. } = self;
+            let wake = self.next_at(now);
+            let Self { prober, alarm, quiet_until, .. } = self;
             let ended = async {
                 match prober {
                     Some(prober) => prober.ended().await,
@@ -158,7 +162,11 @@ impl<T: Send + Sync + 'static> Monitor<T> {
             };
             tokio::select! {
                 changed = ended => self.apply(changed),
-                () = alarm.notified(), if !*stale => *stale = true,
+                () = alarm.notified(), if *quiet_until <= now => {
+                    let now = clock::now();
+                    *quiet_until = now + REVIEW_PAUSE;
+                    self.review(now);
+                }
                 () = sleep => {}
             }
         }
@@ -172,7 +180,7 @@ impl<T: Send + Sync + 'static> Monitor<T> {
         if let Some(prober) = &mut self.prober {
             prober.start(now);
         }
-        let due = self.stale && self.quiet_until <= now;
+        let due = self.stale && self.review_from <= now;
         if due || self.outliers.as_ref().is_some_and(|outliers| outliers.next_at() <= now) {
             self.review(now);
         }
@@ -186,12 +194,13 @@ impl<T: Send + Sync + 'static> Monitor<T> {
         }
     }
 
-    fn next_at(&self) -> Option<Instant> {
+    fn next_at(&self, now: Instant) -> Option<Instant> {
         [
             self.prober.as_ref().and_then(Prober::next_at),
             self.outliers.as_ref().map(Outliers::next_at),
             self.warmup.as_ref().and_then(Warmup::next_at),
-            self.stale.then_some(self.quiet_until),
+            self.stale.then_some(self.review_from),
+            Some(self.quiet_until).filter(|until| *until > now),
         ]
         .into_iter()
         .flatten()
@@ -222,7 +231,7 @@ impl<T: Send + Sync + 'static> Monitor<T> {
     /// Looks at the pool as a whole.
     fn review(&mut self, now: Instant) {
         self.stale = false;
-        self.quiet_until = now + REVIEW_PAUSE;
+        self.review_from = now + REVIEW_PAUSE;
         #[cfg(test)]
         {
             self.reviews += 1;

@@ -7,7 +7,7 @@
 use std::{
     fmt,
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use crate::clock::{self, duration_nanos as nanos};
@@ -154,7 +154,7 @@ fn sane(n: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{thread, time::Duration};
 
     use proptest::prelude::*;
 

@@ -373,10 +373,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        balance::{Algorithm, Attempts, Error},
+        balance::{Algorithm, Error},
         resilience::{
             policy::{OnTransient, policy_fn},
-            test_support::{Call, Endpoints, Failure, Scripted, Strict, ms},
+            test_support::{Call, Endpoints, Failure, Strict, ms},
         },
     };
 
@@ -505,28 +505,19 @@ mod tests {
         assert_eq!(endpoints.tried(ODD).len(), 2);
     }
 
-    /// One of the two endpoints hangs, each has room for one, and nobody may wait.
-    async fn no_room(
-        odd: fn(Call) -> Pin<Box<dyn Future<Output = Result<usize, Failure>> + Send>>,
-    ) -> (Endpoints, Strict<Attempts<Scripted>>) {
-        let answer = move |call: Call| async move {
+    #[tokio::test(start_paused = true)]
+    async fn a_hedge_that_is_refused_does_not_end_the_first() {
+        const BUSY: u32 = ODD + 1;
+        let answer = |call: Call| async move {
             match call.request {
                 BUSY => future::pending().await,
-                ODD => odd(call).await,
+                ODD => after(100, Ok(7)).await,
                 _ => after(10, Ok(call.endpoint)).await,
             }
         };
         let endpoints = Endpoints::new(2, Algorithm::RoundRobin, answer).await;
         let attempts = endpoints.balance.clone().max_in_flight(1).queue(0).attempts();
-        (endpoints, Strict::new(attempts))
-    }
-
-    const BUSY: u32 = ODD + 1;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_hedge_that_is_refused_does_not_end_the_first() {
-        let (endpoints, attempts) = no_room(|_| Box::pin(after(100, Ok(7)))).await;
-        let hedge = Hedge::new(attempts, OnTransient);
+        let hedge = Hedge::new(Strict::new(attempts), OnTransient);
         warm(&hedge, 100).await;
         let _busy = tokio::spawn(endpoints.balance.clone().oneshot(BUSY));
         tokio::time::sleep(ms(1)).await;

@@ -437,7 +437,6 @@ async fn an_alarm_soon_after_another_waits_but_is_not_lost() {
     let mut pool = Pool::new(|health| health.outliers(options)).with(&["a", "b", "c", "d"]);
     let [a, b] = ["a", "b"].map(|id| Arc::clone(&pool.loads[id]));
     let fails = async {
-        time::sleep(ms(20)).await;
         (0..5).for_each(|_| a.lease().finish(Outcome::Failure));
         time::sleep(ms(3)).await;
         assert!(!a.is_ready());
@@ -458,16 +457,14 @@ async fn a_pool_that_fails_as_a_whole_keeps_most_and_is_not_judged_for_each_requ
     let ids: Vec<_> = (0..20).map(|i| i.to_string()).collect();
     let mut pool = Pool::new(|health| health.outliers(OutlierOptions::default()));
     ids.iter().for_each(|id| pool.insert(id, Script::Pass));
-    let mut answered = Vec::new();
     for _ in 0..1_000 {
         ids.iter().for_each(|id| pool.fail(id, 1));
         pool.run_for(ms(1)).await;
-        answered.push(pool.monitor.quiet_until);
     }
     assert_eq!(pool.ready().len(), 18);
-    answered.dedup();
-    let answered = answered.len();
-    assert!((80..=120).contains(&answered), "{answered} alarms in a second of 20,000 failures");
+    // Alarms, and the owner, who calls it a thousand times.
+    let reviews = pool.monitor.reviews;
+    assert!((80..=220).contains(&reviews), "{reviews} in a second of 20,000 failures");
 }
 
 #[tokio::test(start_paused = true)]
