@@ -5,6 +5,8 @@
 
 mod servers;
 
+use std::time::Duration;
+
 use axum::{Router, body::Body, extract::State, routing::get};
 use http::{Request, Response, StatusCode, Uri};
 use hyper_util::{client::legacy, rt::TokioExecutor};
@@ -12,13 +14,17 @@ use lb_core::{
     Balance, EndpointId,
     balance::{self, Algorithm},
     discovery,
-    health::{Health, OutlierOptions},
+    health::Health,
     load::OnBodyEnd,
-    resilience::{deadline, policy::Idempotent, retry::RetryLayer},
+    resilience::{
+        deadline::{self, DeadlineLayer, Error as Late},
+        policy::Idempotent,
+        retry::RetryLayer,
+    },
 };
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 
-type Error = deadline::Error<balance::Error<legacy::Error>>;
+type Error = deadline::Error<balance::Error<Late<legacy::Error>>>;
 type Backends = BoxCloneSyncService<Request<Body>, Response<Body>, Error>;
 
 /// The service, in front of these backends.
@@ -26,17 +32,20 @@ pub(crate) fn service(backends: Vec<Uri>) -> Router {
     let client = legacy::Client::builder(TokioExecutor::new()).build_http();
     let connect = move |_: &EndpointId, backend: &Uri| {
         let backend = backend.clone();
-        client.clone().map_request(move |mut request: Request<Body>| {
+        let to_backend = move |mut request: Request<Body>| {
             *request.uri_mut() = backend.clone();
             request
-        })
+        };
+        // In here a backend that hangs has failed, and is ejected.
+        let attempt = DeadlineLayer::new().at_most(Duration::from_millis(400));
+        ServiceBuilder::new().layer(attempt).map_request(to_backend).service(client.clone())
     };
     let backends = discovery::fixed(backends);
     let (balance, driver) = Balance::new(backends, connect, Algorithm::RoundRobin);
-    tokio::spawn(driver.health(Health::new().outliers(OutlierOptions::default())).run());
+    tokio::spawn(driver.health(Health::passive()).run());
     let backends = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))
-        .layer(deadline::DeadlineLayer::new().at_most(std::time::Duration::from_secs(1)))
+        .layer(DeadlineLayer::new().at_most(Duration::from_secs(1)))
         .layer(RetryLayer::new(Idempotent))
         .service(balance.complete_with(OnBodyEnd).attempts());
     Router::new().route("/", get(front)).with_state(Backends::new(backends))
@@ -44,7 +53,9 @@ pub(crate) fn service(backends: Vec<Uri>) -> Router {
 
 async fn front(State(backends): State<Backends>) -> Result<Response<Body>, StatusCode> {
     backends.oneshot(Request::default()).await.map_err(|error| match error {
-        Error::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Error::DeadlineExceeded | Error::Inner(balance::Error::Inner(Late::DeadlineExceeded)) => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
         _ => StatusCode::BAD_GATEWAY,
     })
 }

@@ -13,7 +13,7 @@ use lb_core::{
     Balance, EndpointId,
     balance::{Algorithm, hash},
     discovery,
-    health::{Health, OutlierOptions},
+    health::Health,
     resilience::{policy::OnTransient, retry::RetryLayer},
 };
 use tokio::{
@@ -30,7 +30,7 @@ pub(crate) async fn run(servers: Vec<SocketAddr>, times: usize) -> Result<(), Bo
     };
     let servers = discovery::fixed(servers);
     let (balance, driver) = Balance::new(servers, connect, Algorithm::Maglev);
-    tokio::spawn(driver.health(Health::new().outliers(OutlierOptions::default())).run());
+    tokio::spawn(driver.health(Health::passive()).run());
     let balance = balance.hash_by(|line: &String| Some(hash::of(line.as_bytes())));
     let service = RetryLayer::new(OnTransient).layer(balance.attempts());
     for _ in 0..times {

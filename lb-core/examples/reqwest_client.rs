@@ -9,7 +9,7 @@ use lb_core::{
     Balance, EndpointId,
     balance::{self, Algorithm},
     discovery,
-    health::{Health, OutlierOptions},
+    health::Health,
     load::OnBodyEnd,
     resilience::{policy::policy_fn, retry::RetryLayer},
 };
@@ -31,7 +31,7 @@ pub(crate) async fn run(servers: Vec<Url>, requests: usize) -> Result<(), BoxErr
     };
     let servers = discovery::fixed(servers);
     let (balance, driver) = Balance::new(servers, connect, Algorithm::RoundRobin);
-    tokio::spawn(driver.health(Health::new().outliers(OutlierOptions::default())).run());
+    tokio::spawn(driver.health(Health::passive()).run());
 
     let repeat = policy_fn(
         |request: &Request| request.try_clone().filter(|it| it.method() == Method::GET),

@@ -13,7 +13,7 @@ use lb_core::{
     Balance, EndpointId,
     balance::Algorithm,
     discovery,
-    health::{Health, OutlierOptions},
+    health::Health,
     load::OnBodyEnd,
     resilience::{policy::OnTransient, retry::RetryLayer},
 };
@@ -31,7 +31,7 @@ pub(crate) async fn run(servers: Vec<Uri>, calls: usize) -> Result<(), BoxError>
     };
     let servers = discovery::fixed(servers);
     let (balance, driver) = Balance::new(servers, connect, Algorithm::LeastRequest);
-    tokio::spawn(driver.health(Health::new().outliers(OutlierOptions::default())).run());
+    tokio::spawn(driver.health(Health::passive()).run());
     // A call ends with its trailers; they belong to the body, and say how it went.
     let service = ServiceBuilder::new()
         .filter_async(keep_body)

@@ -12,6 +12,7 @@ use lb_core::{
     Balance, EndpointId,
     balance::{self, Algorithm, Attempts},
     discovery,
+    health::Health,
     resilience::{
         budget::TokenBudget,
         deadline::{self, DeadlineLayer, Malformed, Timed},
@@ -163,6 +164,45 @@ async fn the_deadline_ends_everything_and_errors_say_where_they_came_from() {
     let deadline::Error::Inner(balance::Error::Inner(error)) = error else { panic!("{error:?}") };
     assert!(matches!(error, limit::Error::Overloaded), "every endpoint is full");
     drop(calls);
+}
+
+/// One of three endpoints never answers. It ends by the limit of each attempt,
+/// and the caller's own deadline is never reached.
+#[tokio::test(start_paused = true)]
+async fn a_black_hole_is_ejected() {
+    let connect = |_: &EndpointId, endpoint: &usize| {
+        let endpoint = *endpoint;
+        ServiceBuilder::new().layer(DeadlineLayer::new().at_most(ms(100))).service(service_fn(
+            move |_: Call| async move {
+                match endpoint {
+                    LAST => future::pending().await,
+                    _ => {
+                        tokio::time::sleep(ms(1)).await;
+                        Ok::<_, io::Error>(endpoint)
+                    }
+                }
+            },
+        ))
+    };
+    let (balance, driver) =
+        Balance::new(discovery::fixed(0..=LAST), connect, Algorithm::RoundRobin);
+    tokio::spawn(driver.health(Health::passive()).run());
+    let stack = ServiceBuilder::new()
+        .layer(DeadlineLayer::new().at_most(ms(1000)))
+        .layer(RetryLayer::new(OnTransient).budget(Arc::new(TokenBudget::new(1.0, 10.0))))
+        .service(balance.clone().attempts());
+    for _ in 0..30 {
+        assert_ne!(stack.clone().oneshot(call(Does::Answer)).await.unwrap(), LAST);
+    }
+    let cluster = balance.cluster().unwrap();
+    let ready: Vec<_> = cluster.members().iter().map(|member| member.load.is_ready()).collect();
+    assert_eq!(ready, [true, true, false]);
+    assert_eq!(cluster.members()[LAST].load.results().failures, 5, "and no more than it takes");
+    let at = tokio::time::Instant::now();
+    for _ in 0..30 {
+        stack.clone().oneshot(call(Does::Answer)).await.unwrap();
+    }
+    assert_eq!(at.elapsed(), ms(30), "nobody waits for it any more");
 }
 
 #[test]

@@ -18,8 +18,8 @@ use crate::endpoint::{Endpoint, EndpointId};
 /// What tower's [`Discover`] finds, as a discovery of its services.
 ///
 /// The text of a key is the identity of its endpoint. Inserting a key again
-/// replaces its service. An error is reported in the [`Status`] and the
-/// discovery is asked again after a second; what is known stays in force. It
+/// replaces its service. An error is reported in the [`Status`] and the log, and
+/// the discovery is asked again after a second; what is known stays in force. It
 /// ends when `discover` does. As tower has no word for a whole set, there is no
 /// [`Change::Reset`]: a discovery that finds nothing says nothing.
 ///
@@ -95,13 +95,17 @@ where
                 }
                 Some(Ok(discover::Change::Remove(key))) => Change::Remove(id(key)),
                 Some(Err(error)) => {
-                    this.reporter.trouble(error);
+                    if this.reporter.trouble(&error) {
+                        tracing::warn!(%error, "tower's discovery; what is known stays in force");
+                    }
                     *this.pause = Some(Box::pin(sleep(PAUSE)));
                     continue;
                 }
                 None => return Poll::Ready(None),
             };
-            this.reporter.confirmed();
+            if this.reporter.confirmed() {
+                tracing::info!("tower's discovery answers again");
+            }
             return Poll::Ready(Some(change));
         }
     }

@@ -14,8 +14,8 @@ use crate::endpoint::{Endpoint, EndpointId};
 ///
 /// The first change is a [`Change::Reset`] of what the first source to speak
 /// says; no source waits for another. After that a reset of one source replaces
-/// the endpoints of that source only, and arrives as upserts followed by
-/// removals. A source that ends leaves its endpoints in force. The merged
+/// the endpoints of that source only, and arrives as upserts of what is new or
+/// different, followed by removals. A source that ends leaves its endpoints in force. The merged
 /// stream ends when all have ended; if none ever spoke, it says an empty set
 /// first.
 ///
@@ -47,8 +47,10 @@ pub struct Merge<T> {
 }
 
 impl<T> Merge<T> {
-    /// Adds a source. Its endpoints are called `name/id`, so that two sources
-    /// with names of their own never get into each other's way.
+    /// Adds a source. Its endpoints are called `name/id`, so that sources with
+    /// names of their own, without a slash in them, never get into each other's
+    /// way. Sources of the same name share their identities as with
+    /// [`source_as`](Self::source_as).
     pub fn source<D>(self, name: &str, discovery: D) -> Self
     where
         D: Discovery<Target = T> + 'static,
@@ -89,12 +91,14 @@ impl<T> Merge<T> {
 
 impl<T> Unpin for Merge<T> {}
 
-impl<T: Clone> Stream for Merge<T> {
+impl<T: Clone + PartialEq> Stream for Merge<T> {
     type Item = Change<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        loop {
+        // Sources that talk without saying anything new must not keep others
+        // from the thread.
+        for _ in 0..ROUNDS {
             if let Some(change) = this.changes.pop_front() {
                 return Poll::Ready(Some(change));
             }
@@ -124,8 +128,13 @@ impl<T: Clone> Stream for Merge<T> {
                 (false, false) => return Poll::Ready(None),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
+
+/// Rounds of changes from which nothing follows, after which others get a turn.
+const ROUNDS: usize = 64;
 
 impl<T> fmt::Debug for Merge<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,7 +156,7 @@ struct Source<T> {
 /// Which source, by its position, and what it calls the endpoint itself.
 type Origin = (usize, EndpointId);
 
-impl<T: Clone> Merge<T> {
+impl<T: Clone + PartialEq> Merge<T> {
     fn apply(&mut self, source: usize, change: Change<T>) {
         match change {
             Change::Upsert(id, endpoint) => self.upsert(source, id, endpoint),
@@ -171,8 +180,10 @@ impl<T: Clone> Merge<T> {
         let name = names.entry(id.clone()).or_insert_with(|| rename(&id)).clone();
         let claims = self.known.entry(name.clone()).or_default();
         let origin = (source, id);
-        claims.insert(origin.clone(), endpoint.clone());
-        if claims.first_key_value().is_some_and(|(first, _)| *first == origin) {
+        let before = claims.insert(origin.clone(), endpoint.clone());
+        if before.as_ref() != Some(&endpoint)
+            && claims.first_key_value().is_some_and(|(first, _)| *first == origin)
+        {
             self.changes.push_back(Change::Upsert(name, endpoint));
         }
     }
@@ -205,6 +216,14 @@ impl<T: Clone> Merge<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+        task::{Wake, Waker},
+    };
+
     use futures_util::{FutureExt, StreamExt};
     use proptest::prelude::*;
 
@@ -219,8 +238,22 @@ mod tests {
         Change::Upsert(id.into(), Endpoint::new(target))
     }
 
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn waker() -> (Waker, Arc<Woken>) {
+        let woken = Arc::<Woken>::default();
+        (Waker::from(Arc::clone(&woken)), woken)
+    }
+
     /// Everything that can be had without waiting.
-    fn ready<T: Clone>(merge: &mut Merge<T>) -> Vec<Change<T>> {
+    fn ready<T: Clone + PartialEq>(merge: &mut Merge<T>) -> Vec<Change<T>> {
         std::iter::from_fn(|| merge.next().now_or_never().flatten()).collect()
     }
 
@@ -237,6 +270,31 @@ mod tests {
         assert_eq!(ready(&mut merge), [upsert("a/x", 2), upsert("a/y", 3)]);
         a.send(Change::Reset(vec![pair("y", 4)])).unwrap();
         assert_eq!(ready(&mut merge), [upsert("a/y", 4), Change::Remove("a/x".into())]);
+    }
+
+    #[tokio::test]
+    async fn a_reset_says_what_has_changed_and_no_more() {
+        let (a, from_a) = channel();
+        let mut merge = merge().source("a", from_a);
+        a.send(Change::Reset(vec![pair("x", 1), pair("y", 2)])).unwrap();
+        ready(&mut merge);
+        a.send(Change::Reset(vec![pair("x", 1), pair("y", 2)])).unwrap();
+        assert_eq!(ready(&mut merge), []);
+        a.send(Change::Reset(vec![pair("x", 1), pair("y", 3), pair("z", 4)])).unwrap();
+        assert_eq!(ready(&mut merge), [upsert("a/y", 3), upsert("a/z", 4)]);
+    }
+
+    #[test]
+    fn sources_that_repeat_themselves_do_not_keep_the_thread() {
+        let repeats = futures_util::stream::repeat(upsert("x", 1));
+        let (b, from_b) = channel();
+        let mut merge = merge().source("a", repeats).source("b", from_b);
+        assert_eq!(ready(&mut merge), [Change::Reset(vec![pair("a/x", 1)])]);
+        let (waker, woken) = waker();
+        assert!(merge.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
+        assert!(woken.0.load(Ordering::Relaxed), "there is more to read");
+        b.upsert("y", Endpoint::new(2)).unwrap();
+        assert_eq!(ready(&mut merge), [upsert("b/y", 2)], "and others are heard");
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@
 //!
 //! [`Set`] is what changes add up to; [`to_watch`] and [`to_tower`] hand it on.
 
+mod batch;
 mod channel;
 #[cfg(feature = "dns")]
 pub mod dns;
@@ -30,6 +31,7 @@ use futures_core::Stream;
 
 use crate::endpoint::{Endpoint, EndpointId};
 
+pub(crate) use batch::poll_batch;
 pub use channel::{Changes, Closed, Sender, channel};
 pub use fixed::{Fixed, fixed};
 pub use from_tower::{FromTower, Instance, from_tower};

@@ -7,7 +7,7 @@ use std::{
 use futures_core::Stream;
 use tokio::sync::watch;
 
-use super::{Change, Discovery, Set, driven::Driven};
+use super::{Change, Discovery, Set, driven::Driven, poll_batch};
 use crate::endpoint::{Endpoint, EndpointId};
 
 /// The set in a tokio watch, as a discovery: a [`Change::Reset`] of what it
@@ -88,13 +88,14 @@ where
     let driver = async move {
         let mut discovery = pin!(discovery);
         loop {
-            let (changes, ended) = tokio::select! {
+            let mut batch = Vec::new();
+            let ended = tokio::select! {
                 biased;
                 () = sender.closed() => return,
-                batch = poll_fn(|cx| poll_batch(discovery.as_mut(), cx)) => batch,
+                ended = poll_fn(|cx| poll_batch(discovery.as_mut(), &mut batch, cx)) => ended,
             };
-            if !changes.is_empty() {
-                sender.send_modify(|set| changes.into_iter().for_each(|change| set.apply(change)));
+            if !batch.is_empty() {
+                sender.send_modify(|set| batch.into_iter().for_each(|change| set.apply(change)));
             }
             if ended {
                 return;
@@ -102,27 +103,6 @@ where
         }
     };
     (receiver, driver)
-}
-
-/// Changes taken in one go at most, so that a source which never pauses can't
-/// keep what it says from being seen.
-const BATCH: usize = 1024;
-
-/// What is there belongs into the same set; and whether more can follow.
-fn poll_batch<D: Discovery>(
-    mut discovery: Pin<&mut D>,
-    cx: &mut Context<'_>,
-) -> Poll<(Vec<Change<D::Target>>, bool)> {
-    let mut batch = Vec::new();
-    while batch.len() < BATCH {
-        match discovery.as_mut().poll_next(cx) {
-            Poll::Ready(Some(change)) => batch.push(change),
-            Poll::Ready(None) => return Poll::Ready((batch, true)),
-            Poll::Pending if batch.is_empty() => return Poll::Pending,
-            Poll::Pending => break,
-        }
-    }
-    Poll::Ready((batch, false))
 }
 
 #[cfg(test)]

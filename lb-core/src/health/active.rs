@@ -10,6 +10,14 @@ use super::{
 /// The meaning is that of Envoy's
 /// [health checks](https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/core/v3/health_check.proto);
 /// `rise` and `fall` are HAProxy's names for its thresholds.
+///
+/// ```
+/// use std::time::Duration;
+/// use lb_core::health::ActiveOptions;
+///
+/// let options = ActiveOptions::new().jitter(0.2).initial_jitter(Duration::from_secs(1));
+/// assert_eq!(options.interval, Duration::from_secs(5));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ActiveOptions {
@@ -42,6 +50,62 @@ impl Default for ActiveOptions {
             jitter: 0.1,
             initial_jitter: Duration::ZERO,
         }
+    }
+}
+
+impl ActiveOptions {
+    /// The defaults, as named with each field.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`interval`](Self#structfield.interval).
+    #[must_use]
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Sets [`unhealthy_interval`](Self#structfield.unhealthy_interval).
+    #[must_use]
+    pub fn unhealthy_interval(mut self, unhealthy_interval: Duration) -> Self {
+        self.unhealthy_interval = Some(unhealthy_interval);
+        self
+    }
+
+    /// Sets [`timeout`](Self#structfield.timeout).
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets [`rise`](Self#structfield.rise).
+    #[must_use]
+    pub fn rise(mut self, rise: u32) -> Self {
+        self.rise = rise;
+        self
+    }
+
+    /// Sets [`fall`](Self#structfield.fall).
+    #[must_use]
+    pub fn fall(mut self, fall: u32) -> Self {
+        self.fall = fall;
+        self
+    }
+
+    /// Sets [`jitter`](Self#structfield.jitter).
+    #[must_use]
+    pub fn jitter(mut self, jitter: f64) -> Self {
+        self.jitter = jitter;
+        self
+    }
+
+    /// Sets [`initial_jitter`](Self#structfield.initial_jitter).
+    #[must_use]
+    pub fn initial_jitter(mut self, initial_jitter: Duration) -> Self {
+        self.initial_jitter = initial_jitter;
+        self
     }
 }
 

@@ -35,8 +35,12 @@ pub struct Monitor<T> {
     alarm_at: u32,
     /// Alarms wait until then.
     quiet_until: Instant,
+    /// All that is neither an alarm nor a timer waits until then.
+    review_from: Instant,
     /// Something has changed from which ejections, panic or shares may follow.
     stale: bool,
+    #[cfg(test)]
+    reviews: usize,
     /// A flag of a load has been changed, of which nobody has been told.
     flipped: bool,
     observer: Option<Observer>,
@@ -49,26 +53,30 @@ struct Member {
     ready: bool,
 }
 
-/// How often alarms are looked at: in a pool that fails as a whole each request
-/// raises one.
-const ALARM_PAUSE: Duration = Duration::from_millis(10);
+/// How often the pool is reviewed, which is a look at every endpoint: in one that
+/// starts or fails as a whole each check asks for it, and each request raises an
+/// alarm. The two don't wait for each other, as an alarm is to eject at once.
+const REVIEW_PAUSE: Duration = Duration::from_millis(10);
 
 impl<T: Send + Sync + 'static> Monitor<T> {
     /// A monitor of no endpoints.
     pub fn new(health: Health<T>) -> Self {
         let now = clock::now();
-        let Health { check, active, max_probes, outliers, slow_start, panic_threshold, observer } =
+        let Health { check, active, probes, outliers, slow_start, panic_threshold, observer } =
             health;
         Self {
             members: HashMap::new(),
-            prober: check.map(|check| Prober::new(check, active, max_probes)),
+            prober: check.map(|check| Prober::new(check, active, probes)),
             alarm_at: outliers.as_ref().map_or(0, |options| options.consecutive_failures),
             outliers: outliers.map(|options| Outliers::new(options, now)),
             warmup: slow_start.map(Warmup::new),
             panic: Panic::new(panic_threshold),
             alarm: Arc::new(Notify::new()),
             quiet_until: now,
+            review_from: now,
             stale: false,
+            #[cfg(test)]
+            reviews: 0,
             flipped: false,
             observer,
             on_change: None,
@@ -139,7 +147,7 @@ impl<T: Send + Sync + 'static> Monitor<T> {
             let now = clock::now();
             self.advance(now);
             let wake = self.next_at(now);
-            let Self { prober, alarm, quiet_until, stale, .. } = self;
+            let Self { prober, alarm, quiet_until, .. } = self;
             let ended = async {
                 match prober {
                     Some(prober) => prober.ended().await,
@@ -155,8 +163,9 @@ impl<T: Send + Sync + 'static> Monitor<T> {
             tokio::select! {
                 changed = ended => self.apply(changed),
                 () = alarm.notified(), if *quiet_until <= now => {
-                    *stale = true;
-                    *quiet_until = clock::now() + ALARM_PAUSE;
+                    let now = clock::now();
+                    *quiet_until = now + REVIEW_PAUSE;
+                    self.review(now);
                 }
                 () = sleep => {}
             }
@@ -171,11 +180,17 @@ impl<T: Send + Sync + 'static> Monitor<T> {
         if let Some(prober) = &mut self.prober {
             prober.start(now);
         }
-        if self.stale || self.outliers.as_ref().is_some_and(|outliers| outliers.next_at() <= now) {
+        let due = self.stale && self.review_from <= now;
+        if due || self.outliers.as_ref().is_some_and(|outliers| outliers.next_at() <= now) {
             self.review(now);
         }
         if let Some(warmup) = &mut self.warmup {
             warmup.advance(now);
+        }
+        if std::mem::take(&mut self.flipped)
+            && let Some(wake) = &self.on_change
+        {
+            wake();
         }
     }
 
@@ -184,6 +199,7 @@ impl<T: Send + Sync + 'static> Monitor<T> {
             self.prober.as_ref().and_then(Prober::next_at),
             self.outliers.as_ref().map(Outliers::next_at),
             self.warmup.as_ref().and_then(Warmup::next_at),
+            self.stale.then_some(self.review_from),
             Some(self.quiet_until).filter(|until| *until > now),
         ]
         .into_iter()
@@ -195,6 +211,15 @@ impl<T: Send + Sync + 'static> Monitor<T> {
     fn apply(&mut self, changed: Option<Changed>) {
         let Some(Changed { id, transition, result }) = changed else { return };
         let Some(member) = self.members.get(&id) else { return };
+        if let Some(warmup) = &self.warmup {
+            // Picks see it before the next review. In a panic those that fail
+            // count in full, whether they ever were ready or not.
+            match transition {
+                Transition::Healthy if !self.is_ejected(&id) => warmup.await_ready(&member.load),
+                Transition::Healthy => {}
+                Transition::Unhealthy => member.load.set_share(1.0),
+            }
+        }
         self.flipped |= member.load.set_healthy(transition == Transition::Healthy);
         self.stale = true;
         match result {
@@ -206,6 +231,11 @@ impl<T: Send + Sync + 'static> Monitor<T> {
     /// Looks at the pool as a whole.
     fn review(&mut self, now: Instant) {
         self.stale = false;
+        self.review_from = now + REVIEW_PAUSE;
+        #[cfg(test)]
+        {
+            self.reviews += 1;
+        }
         for decision in self.judge(now) {
             match decision {
                 Decision::Eject { id, reason, duration } => {
@@ -246,11 +276,6 @@ impl<T: Send + Sync + 'static> Monitor<T> {
                 Event::PanicEnded { good, wanted }
             });
         }
-        if std::mem::take(&mut self.flipped)
-            && let Some(wake) = &self.on_change
-        {
-            wake();
-        }
     }
 
     fn judge(&mut self, now: Instant) -> Vec<Decision> {
@@ -264,6 +289,10 @@ impl<T: Send + Sync + 'static> Monitor<T> {
                 healthy: status(prober.as_ref(), id) == Status::Healthy,
             }
         })
+    }
+
+    fn is_ejected(&self, id: &EndpointId) -> bool {
+        self.outliers.as_ref().is_some_and(|outliers| outliers.is_ejected(id))
     }
 
     fn set_ejected(&mut self, id: &EndpointId, ejected: bool) {

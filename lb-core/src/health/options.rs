@@ -1,5 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
+use tokio::sync::Semaphore;
+
 use super::{ActiveOptions, Check, Event, OutlierOptions, Panic, SlowStart};
 
 /// How the health of a pool is found out, and what follows from it.
@@ -22,7 +24,8 @@ use super::{ActiveOptions, Check, Event, OutlierOptions, Panic, SlowStart};
 pub struct Health<T> {
     pub(super) check: Option<Arc<dyn Check<T>>>,
     pub(super) active: ActiveOptions,
-    pub(super) max_probes: usize,
+    /// Shared by all clones.
+    pub(super) probes: Arc<Semaphore>,
     pub(super) outliers: Option<OutlierOptions>,
     pub(super) slow_start: Option<SlowStart>,
     pub(super) panic_threshold: f64,
@@ -37,12 +40,21 @@ impl<T> Health<T> {
         Self {
             check: None,
             active: ActiveOptions::default(),
-            max_probes: 64,
+            probes: Arc::new(Semaphore::new(64)),
             outliers: None,
             slow_start: None,
             panic_threshold: Panic::DEFAULT_THRESHOLD,
             observer: None,
         }
+    }
+
+    /// Ejection of endpoints whose requests fail, by the defaults of
+    /// [`OutlierOptions`], and no checks: what nearly everybody wants to begin
+    /// with. It costs the endpoints no request. What never answers has failed
+    /// only where a deadline is around
+    /// [each endpoint](crate::resilience#in-which-order).
+    pub fn passive() -> Self {
+        Self::new().outliers(OutlierOptions::default())
     }
 
     /// Checks every endpoint by this. A new endpoint is not picked before it has
@@ -95,10 +107,12 @@ impl<T> Health<T> {
         self
     }
 
-    /// Checks under way at one time, over all endpoints; 64.
+    /// Checks under way at one time; 64. Over all endpoints of all pools that are
+    /// watched by this and its later clones, which take turns: one limit for a
+    /// process, however many pools it has.
     #[must_use]
     pub fn max_probes(mut self, max: usize) -> Self {
-        self.max_probes = max.max(1);
+        self.probes = Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
         self
     }
 
@@ -145,7 +159,7 @@ impl<T> Clone for Health<T> {
         Self {
             check: self.check.clone(),
             active: self.active.clone(),
-            max_probes: self.max_probes,
+            probes: Arc::clone(&self.probes),
             outliers: self.outliers.clone(),
             slow_start: self.slow_start,
             panic_threshold: self.panic_threshold,
@@ -159,7 +173,6 @@ impl<T> fmt::Debug for Health<T> {
         f.debug_struct("Health")
             .field("checks", &self.check.is_some())
             .field("active", &self.active)
-            .field("max_probes", &self.max_probes)
             .field("outliers", &self.outliers)
             .field("slow_start", &self.slow_start)
             .field("panic_threshold", &self.panic_threshold)

@@ -1,3 +1,5 @@
+mod options;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -7,49 +9,7 @@ use std::{
 use super::pause::after;
 use crate::{endpoint::EndpointId, load::Results};
 
-/// When an endpoint is an outlier, and what becomes of it.
-///
-/// Names and defaults are those of Envoy's
-/// [outlier detection](https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/cluster/v3/outlier_detection.proto).
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct OutlierOptions {
-    /// Failures in a row that eject an endpoint; 5. 0 is never.
-    pub consecutive_failures: u32,
-    /// How many standard deviations below the mean of the pool a success rate
-    /// ejects an endpoint; 1.9. Infinity is never.
-    pub success_rate_factor: f64,
-    /// Endpoints with enough requests, without which success rates are not
-    /// compared; 5.
-    pub success_rate_min_hosts: usize,
-    /// Requests in one interval that are enough; 100.
-    pub success_rate_min_requests: u64,
-    /// The time over which success rates are counted; 10 s.
-    pub interval: Duration,
-    /// How long the first ejection lasts; 30 s. The next one lasts twice that,
-    /// and so on.
-    pub base_ejection: Duration,
-    /// The longest ejection; 300 s.
-    pub max_ejection: Duration,
-    /// The share of the pool that may be ejected at one time, from 0 to 1; 0.1.
-    /// One endpoint may be, whatever this says.
-    pub max_ejected: f64,
-}
-
-impl Default for OutlierOptions {
-    fn default() -> Self {
-        Self {
-            consecutive_failures: 5,
-            success_rate_factor: 1.9,
-            success_rate_min_hosts: 5,
-            success_rate_min_requests: 100,
-            interval: Duration::from_secs(10),
-            base_ejection: Duration::from_secs(30),
-            max_ejection: Duration::from_secs(300),
-            max_ejected: 0.1,
-        }
-    }
-}
+pub use options::OutlierOptions;
 
 /// Passive checks of a whole pool: who fails more than the others is ejected
 /// for a while. Pure: results and the time go in, decisions come out.
@@ -91,6 +51,7 @@ pub struct Observation {
 
 /// What is to be done with an endpoint.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Decision {
     /// It gets no requests for this long.
     Eject {
@@ -110,6 +71,7 @@ pub enum Decision {
 
 /// What makes an endpoint an outlier.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Reason {
     /// So many requests in a row have failed.
     ConsecutiveFailures(u32),

@@ -1,11 +1,13 @@
 use std::{
     collections::{BTreeSet, HashMap},
     future,
+    pin::Pin,
     sync::Arc,
     time::Instant,
 };
 
 use tokio::{
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     task::{self, AbortHandle, JoinError, JoinSet},
     time,
 };
@@ -13,8 +15,8 @@ use tokio::{
 use super::{Active, ActiveOptions, Check, CheckError, Status, Transition, pause::MIN_PAUSE};
 use crate::{clock, endpoint::EndpointId};
 
-/// Runs the active checks of a pool: each when it is due, and not too many at
-/// one time.
+/// Runs the active checks of a pool: each when it is due, and together with
+/// other pools not too many at one time.
 ///
 /// All endpoints share one queue, by due time, so that an endpoint costs an
 /// entry and no timer. When the limit is reached, whoever is due longest is
@@ -23,13 +25,19 @@ use crate::{clock, endpoint::EndpointId};
 pub(super) struct Prober<T> {
     check: Arc<dyn Check<T>>,
     options: ActiveOptions,
-    max: usize,
+    limit: Arc<Semaphore>,
+    /// In line for a permit, since there was none for a check that is due. It
+    /// keeps its place, so that no pool can have them all.
+    waiting: Option<Waiting>,
+    granted: Option<OwnedSemaphorePermit>,
     members: HashMap<EndpointId, Member<T>>,
     due: BTreeSet<(Instant, EndpointId)>,
     probes: JoinSet<Result<(), CheckError>>,
     /// Whose each probe is, unless that one has gone.
     whose: HashMap<task::Id, EndpointId>,
 }
+
+type Waiting = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
 struct Member<T> {
     target: Arc<T>,
@@ -47,11 +55,17 @@ pub(super) struct Changed {
 type Joined = Result<(task::Id, Result<(), CheckError>), JoinError>;
 
 impl<T: Send + Sync + 'static> Prober<T> {
-    pub(super) fn new(check: Arc<dyn Check<T>>, options: ActiveOptions, max: usize) -> Self {
+    pub(super) fn new(
+        check: Arc<dyn Check<T>>,
+        options: ActiveOptions,
+        limit: Arc<Semaphore>,
+    ) -> Self {
         Self {
             check,
             options,
-            max,
+            limit,
+            waiting: None,
+            granted: None,
             members: HashMap::new(),
             due: BTreeSet::new(),
             probes: JoinSet::new(),
@@ -81,9 +95,10 @@ impl<T: Send + Sync + 'static> Prober<T> {
         self.members.get(id).map_or(Status::Pending, |member| member.active.status())
     }
 
-    /// When to [start](Self::start) again; `None` while no more may run.
+    /// When to [start](Self::start) again; `None` while no more may run, and
+    /// something will have [ended](Self::ended) before.
     pub(super) fn next_at(&self) -> Option<Instant> {
-        if self.probes.len() >= self.max {
+        if self.waiting.is_some() {
             return None;
         }
         self.due.first().map(|(at, _)| *at)
@@ -91,12 +106,14 @@ impl<T: Send + Sync + 'static> Prober<T> {
 
     /// Starts the checks that are due, as many as may run.
     pub(super) fn start(&mut self, now: Instant) {
-        while self.next_at().is_some_and(|at| at <= now) {
+        while self.due.first().is_some_and(|(at, _)| *at <= now) {
+            let Some(permit) = self.permit() else { return };
             let Some((_, id)) = self.due.pop_first() else { return };
             let Some(member) = self.members.get_mut(&id) else { continue };
             let (check, target) = (Arc::clone(&self.check), Arc::clone(&member.target));
             let (subject, limit) = (id.clone(), self.options.timeout.max(MIN_PAUSE));
             let probe = self.probes.spawn(async move {
+                let _permit = permit;
                 match time::timeout(limit, check.check(&subject, &target)).await {
                     Ok(result) => result,
                     Err(_) => Err(CheckError::new(format!("no answer within {limit:?}"))),
@@ -105,14 +122,43 @@ impl<T: Send + Sync + 'static> Prober<T> {
             self.whose.insert(probe.id(), id);
             member.probe = Some(probe);
         }
+        // Whoever was due has gone: others may have what was meant for it.
+        (self.waiting, self.granted) = (None, None);
     }
 
-    /// Waits until a check has ended and so another one may start; says what it
-    /// has changed, if anything. Nothing is lost when the wait is given up.
+    fn permit(&mut self) -> Option<OwnedSemaphorePermit> {
+        if self.granted.is_some() || self.waiting.is_some() {
+            return self.granted.take();
+        }
+        let permit = Arc::clone(&self.limit).try_acquire_owned().ok();
+        if permit.is_none() {
+            self.waiting = Some(Box::pin(Arc::clone(&self.limit).acquire_owned()));
+        }
+        permit
+    }
+
+    /// Waits until a check has ended or another one may start; says what it has
+    /// changed, if anything. Nothing is lost when the wait is given up.
     pub(super) async fn ended(&mut self) -> Option<Changed> {
-        match self.probes.join_next_with_id().await {
-            Some(joined) => self.take(clock::now(), joined),
-            None => future::pending().await,
+        let Self { probes, waiting, .. } = self;
+        let ended = async {
+            match probes.join_next_with_id().await {
+                Some(joined) => joined,
+                None => future::pending().await,
+            }
+        };
+        let granted = async {
+            match waiting {
+                Some(waiting) => waiting.await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            joined = ended => self.take(clock::now(), joined),
+            permit = granted => {
+                (self.waiting, self.granted) = (None, permit.ok());
+                None
+            }
         }
     }
 

@@ -34,6 +34,20 @@ impl SlowStart {
         Self { window, min_share: 0.1, aggression: 1.0 }
     }
 
+    /// Sets the [share](Self#structfield.min_share) to begin with.
+    #[must_use]
+    pub fn min_share(mut self, share: f64) -> Self {
+        self.min_share = share;
+        self
+    }
+
+    /// Sets the [shape](Self#structfield.aggression) of the growth.
+    #[must_use]
+    pub fn aggression(mut self, aggression: f64) -> Self {
+        self.aggression = aggression;
+        self
+    }
+
     /// The share, from 0 to 1, of an endpoint that has been ready for `elapsed`.
     pub fn share(&self, elapsed: Duration) -> f64 {
         if elapsed >= self.window {

@@ -7,10 +7,10 @@
 use std::{
     fmt,
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use crate::clock;
+use crate::clock::{self, duration_nanos as nanos};
 
 pub use tower::retry::budget::Budget;
 
@@ -19,9 +19,11 @@ pub use tower::retry::budget::Budget;
 ///
 /// A bucket of tokens. Each request puts in its share of a token, and what is
 /// spent on a retry is a whole one. `min_per_second` fills the bucket up to a
-/// reserve of ten seconds' worth; what requests have put in beyond that is
-/// forgotten within about as long. So in any time since it was made it allows
-/// at most `share × requests + min_per_second × (seconds + 10)`.
+/// reserve of ten seconds' worth, and of one token at least; what requests have
+/// put in beyond that is forgotten within about ten seconds. So in any time
+/// since it was made it allows at most
+/// `share × requests + min_per_second × seconds + max(1, 10 × min_per_second)`,
+/// and without `min_per_second` at most `share × requests`.
 ///
 /// This is tower's [`Budget`], and tower's own
 /// [`TpsBudget`](tower::retry::budget::TpsBudget) does in its place. What that
@@ -150,14 +152,9 @@ fn sane(n: f64) -> f64 {
     if n > 0.0 { n.min(1000.0) } else { 0.0 }
 }
 
-/// Enough for 584 years.
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{thread, time::Duration};
 
     use proptest::prelude::*;
 

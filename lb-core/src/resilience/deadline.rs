@@ -102,7 +102,12 @@ impl DeadlineLayer {
     }
 
     /// Gives every request this much time from here, or what it carries if that
-    /// is less. Below retries this is the limit of one attempt.
+    /// is less.
+    ///
+    /// As the limit of one attempt it belongs into the service of each endpoint,
+    /// which a balance's `connect` makes: there its end is an error of the
+    /// endpoint, from which [outlier ejection](crate::health) learns that it
+    /// hangs. Above the balance a call that is cut off counts as cancelled.
     #[must_use]
     pub fn at_most(mut self, most: Duration) -> Self {
         self.most = Some(most);

@@ -28,7 +28,7 @@ use tokio::time::{self, Sleep};
 use tower::Layer;
 use tower_service::Service;
 
-use crate::clock;
+use crate::clock::{self, duration_nanos};
 
 /// Makes [`FailFast`] services.
 ///
@@ -252,14 +252,14 @@ impl Outage {
 
     /// Sees the service pending, and says since when it has been so.
     fn observe(&self, now: Instant, patience: Duration) -> Instant {
-        let nanos = nanos(now.saturating_duration_since(self.born)).saturating_add(1);
-        let seen = self.seen.swap(nanos, Ordering::Relaxed);
+        let at = duration_nanos(now.saturating_duration_since(self.born)).saturating_add(1);
+        let seen = self.seen.swap(at, Ordering::Relaxed);
         let since = self.since.load(Ordering::Relaxed);
         // Who waits sees it when he begins to and again at his patience's end.
-        if since != 0 && nanos.saturating_sub(seen) <= self::nanos(patience).saturating_mul(2) {
+        if since != 0 && at.saturating_sub(seen) <= duration_nanos(patience).saturating_mul(2) {
             return self.born + Duration::from_nanos(since - 1);
         }
-        self.since.store(nanos, Ordering::Relaxed);
+        self.since.store(at, Ordering::Relaxed);
         now
     }
 
@@ -269,11 +269,6 @@ impl Outage {
             self.since.store(0, Ordering::Relaxed);
         }
     }
-}
-
-/// Enough for 584 years.
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -134,9 +134,10 @@ impl<P: fmt::Debug> fmt::Debug for HedgeLayer<P> {
 /// Makes of one attempt up to two.
 ///
 /// The first good answer counts, and the other attempt is dropped: cancelled,
-/// and its lease released. What the [policy](Policy::retryable) wouldn't settle
-/// for is the answer only if no other attempt is under way. A first attempt that
-/// fails before it was hedged is not hedged any more: that is for retries.
+/// and its lease released. An error, and what the [policy](Policy::retryable)
+/// wouldn't settle for, is the answer only if no other attempt is under way: a
+/// hedge for which there is no room ends nothing. A first attempt that fails
+/// before it was hedged is not hedged any more: that is for retries.
 ///
 /// Both attempts share a [`Tried`](crate::balance::Tried), so the second one goes
 /// to another endpoint if there is one. A hedge comes a millisecond late at
@@ -195,7 +196,7 @@ where
         ResponseFuture {
             first,
             second,
-            race: Some(Race { service, shared, started, copy: Some(copy) }),
+            race: Some(Race { service, shared, started, copy: Some(copy), failure: None }),
         }
     }
 }
@@ -237,11 +238,13 @@ pin_project! {
 }
 
 /// What a second attempt takes, and where to tell how long it took.
-struct Race<S, P, Req> {
+struct Race<S: Service<Attempt<Req>>, P, Req> {
     service: S,
     shared: Arc<Shared<P>>,
     started: Instant,
     copy: Option<Attempt<Req>>,
+    /// Of the attempt that has ended, if a retry may do better.
+    failure: Option<S::Error>,
 }
 
 impl<S, P, Req> Race<S, P, Req>
@@ -249,8 +252,31 @@ where
     S: Service<Attempt<Req>>,
     P: Policy<Req, S::Response, S::Error>,
 {
-    fn is_good(&self, result: Result<&S::Response, &S::Error>) -> bool {
-        !self.shared.policy.retryable(result)
+    /// Takes a result, unless it is a failure and the other attempt may yet do
+    /// better.
+    fn settle(
+        &mut self,
+        result: Result<S::Response, S::Error>,
+        other_ended: bool,
+    ) -> Option<Result<S::Response, S::Error>> {
+        let retryable = self.shared.policy.retryable(result.as_ref());
+        match result {
+            Ok(response) if !retryable => {
+                self.observe();
+                Some(Ok(response))
+            }
+            // That there was no room for a hedge says nothing of why the first
+            // attempt failed, and would keep a retry from being made.
+            Err(error) if other_ended && !retryable => {
+                Some(Err(self.failure.take().unwrap_or(error)))
+            }
+            result if other_ended => Some(result),
+            Err(error) if retryable => {
+                self.failure = Some(error);
+                None
+            }
+            Ok(_) | Err(_) => None,
+        }
     }
 
     fn observe(&self) {
@@ -270,20 +296,19 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Result<S::Response, S::Error>> {
         let mut this = self.project();
+        let Some(race) = this.race else {
+            let Some(only) = this.first.as_pin_mut() else { return Poll::Pending };
+            return only.poll(cx);
+        };
         if let Some(first) = this.first.as_mut().as_pin_mut()
             && let Poll::Ready(result) = first.poll(cx)
         {
-            let Some(race) = this.race else { return Poll::Ready(result) };
-            let good = race.is_good(result.as_ref());
-            if good && result.is_ok() {
-                race.observe();
-            }
-            if good || !matches!(*this.second, Second::Calling { .. }) {
+            let alone = !matches!(*this.second, Second::Calling { .. });
+            if let Some(result) = race.settle(result, alone) {
                 return Poll::Ready(result);
             }
             this.first.set(None);
         }
-        let Some(race) = this.race else { return Poll::Pending };
         loop {
             let next = match this.second.as_mut().project() {
                 SecondProj::None => return Poll::Pending,
@@ -301,11 +326,7 @@ where
                 },
                 SecondProj::Calling { call } => {
                     let result = ready!(call.poll(cx));
-                    let good = race.is_good(result.as_ref());
-                    if good && result.is_ok() {
-                        race.observe();
-                    }
-                    if good || this.first.is_none() {
+                    if let Some(result) = race.settle(result, this.first.is_none()) {
                         return Poll::Ready(result);
                     }
                     Second::None
@@ -341,17 +362,21 @@ impl<S: Service<Attempt<Req>>, P, Req> fmt::Debug for ResponseFuture<S, P, Req> 
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashSet, future};
+    use std::{
+        collections::HashSet,
+        future,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
     use tokio::time::Instant as TokioInstant;
-    use tower::ServiceExt;
+    use tower::{ServiceExt, service_fn};
 
     use super::*;
     use crate::{
         balance::{Algorithm, Error},
         resilience::{
             policy::{OnTransient, policy_fn},
-            test_support::{Call, Endpoints, Failure, ms},
+            test_support::{Call, Endpoints, Failure, Strict, ms},
         },
     };
 
@@ -478,6 +503,85 @@ mod tests {
         warm(&hedge, 100).await;
         assert_eq!(hedge.oneshot(Attempt::new(ODD)).await, Ok(0));
         assert_eq!(endpoints.tried(ODD).len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hedge_that_is_refused_does_not_end_the_first() {
+        const BUSY: u32 = ODD + 1;
+        let answer = |call: Call| async move {
+            match call.request {
+                BUSY => future::pending().await,
+                ODD => after(100, Ok(7)).await,
+                _ => after(10, Ok(call.endpoint)).await,
+            }
+        };
+        let endpoints = Endpoints::new(2, Algorithm::RoundRobin, answer).await;
+        let attempts = endpoints.balance.clone().max_in_flight(1).queue(0).attempts();
+        let hedge = Hedge::new(Strict::new(attempts), OnTransient);
+        warm(&hedge, 100).await;
+        let _busy = tokio::spawn(endpoints.balance.clone().oneshot(BUSY));
+        tokio::time::sleep(ms(1)).await;
+        let start = TokioInstant::now();
+        assert_eq!(hedge.oneshot(Attempt::new(ODD)).await, Ok(7));
+        assert_eq!(start.elapsed(), ms(100));
+        assert_eq!(endpoints.tried(ODD).len(), 1, "there was no room for a hedge");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_that_fails_for_good_does_not_end_the_hedge() {
+        let never =
+            policy_fn(|request: &u32| Some(*request), |_: Result<&usize, &Error<Failure>>| false);
+        let endpoints = two(|call| async move {
+            if call.nth == 0 {
+                after(15, Err(Failure("for good"))).await
+            } else {
+                after(50, Ok(7)).await
+            }
+        });
+        let endpoints = endpoints.await;
+        let hedge = Hedge::new(endpoints.attempts(), never);
+        warm(&hedge, 100).await;
+        assert_eq!(hedge.oneshot(Attempt::new(ODD)).await, Ok(7));
+        assert_eq!(endpoints.tried(ODD).len(), 2);
+    }
+
+    /// The first attempt is refused when it has waited for room for 15 ms; by
+    /// then its hedge has found some.
+    #[tokio::test(start_paused = true)]
+    async fn a_first_that_is_refused_does_not_end_the_hedge() {
+        let nth = Arc::new(AtomicUsize::new(0));
+        let service = service_fn(move |attempt: Attempt<u32>| {
+            let nth = (attempt.request == ODD).then(|| nth.fetch_add(1, Ordering::Relaxed));
+            let refused = Err::<usize, _>(Error::<Failure>::Overloaded);
+            let (millis, result) = match nth {
+                None => (10, Ok(0)),
+                Some(0) => (15, refused),
+                Some(_) => (50, Ok(7)),
+            };
+            after(millis, result)
+        });
+        let hedge = Hedge::new(service, OnTransient);
+        warm(&hedge, 100).await;
+        assert_eq!(hedge.oneshot(Attempt::new(ODD)).await, Ok(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_hedge_does_not_hide_why_the_first_failed() {
+        let nth = Arc::new(AtomicUsize::new(0));
+        let service = service_fn(move |attempt: Attempt<u32>| {
+            let nth = (attempt.request == ODD).then(|| nth.fetch_add(1, Ordering::Relaxed));
+            let (millis, result) = match nth {
+                None => (10, Ok(0)),
+                Some(0) => (15, Err(Error::Inner(Failure("late")))),
+                // It has waited in the queue for 20 ms.
+                Some(_) => (20, Err(Error::Overloaded)),
+            };
+            after(millis, result)
+        });
+        let hedge = Hedge::new(service, OnTransient);
+        warm(&hedge, 100).await;
+        let result = hedge.oneshot(Attempt::new(ODD)).await;
+        assert_eq!(result, Err(Error::Inner(Failure("late"))));
     }
 
     #[tokio::test(start_paused = true)]

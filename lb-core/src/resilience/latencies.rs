@@ -3,6 +3,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::clock::duration_nanos as nanos;
+
 /// The latencies of late, in buckets that grow with what they hold, and the
 /// percentile of them.
 ///
@@ -103,17 +105,21 @@ impl Latencies {
     fn turn(&self, now: Instant) -> u64 {
         let passed = nanos(now.saturating_duration_since(self.born));
         let turn = passed / nanos(self.rules.period).max(1);
-        let before = self.turn.load(Ordering::Relaxed);
-        if turn <= before {
-            return before;
-        }
-        if self.turn.fetch_max(turn, Ordering::Relaxed) == before {
+        let known = self.turn.load(Ordering::Relaxed);
+        if turn <= known { known } else { self.pass(turn) }
+    }
+
+    /// Another thread may have come from a turn in between, so what counts is
+    /// which turn this one has ended.
+    fn pass(&self, turn: u64) -> u64 {
+        let before = self.turn.fetch_max(turn, Ordering::Relaxed);
+        if before < turn {
             self.histogram(turn).clear();
             if turn - before > 1 {
                 self.histogram(turn - 1).clear();
             }
         }
-        turn
+        turn.max(before)
     }
 
     fn histogram(&self, turn: u64) -> &Histogram {
@@ -151,10 +157,6 @@ fn upper_edge(bucket: usize) -> u64 {
     let next = bucket as u64 + 1;
     let doublings = (next >> SPLIT).saturating_sub(1);
     (next - (doublings << SPLIT)) << doublings << UNIT
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -204,6 +206,22 @@ mod tests {
         assert_eq!(latencies.percentile(at(630)), None, "after a long silence");
         (0..100).for_each(|_| latencies.observe(ms(10), at(630)));
         assert_eq!(latencies.percentile(at(1230)), None, "and after another one");
+    }
+
+    /// Two threads notice that time has passed, and the one that is a turn behind
+    /// comes first.
+    #[test]
+    fn who_ends_a_turn_clears_though_another_came_first() {
+        let start = Instant::now();
+        let latencies = Latencies::new(RULES, start);
+        (0..100).for_each(|_| latencies.observe(ms(10), start));
+        assert_eq!(latencies.pass(1), 1);
+        assert_eq!(latencies.count(), 100);
+        assert_eq!(latencies.pass(2), 2);
+        assert_eq!(latencies.count(), 0, "two periods old");
+        latencies.observe(ms(10), start + RULES.period * 2);
+        assert_eq!(latencies.pass(1), 2, "who comes late clears nothing");
+        assert_eq!(latencies.count(), 1);
     }
 
     #[test]

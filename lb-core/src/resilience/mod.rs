@@ -17,12 +17,20 @@
 //!
 //! # In which order
 //!
-//! Deadline, retry, hedge, balance; and around each endpoint renewal of the
-//! deadline and limit.
+//! Deadline, retry, hedge, balance; and around each endpoint limit, a deadline
+//! for each attempt, and renewal of the deadline.
 //!
 //! * The deadline is outermost, as it is one for all attempts and the pauses
-//!   between them. Below the retry, a second one with
-//!   [`at_most`](deadline::DeadlineLayer::at_most) limits each attempt.
+//!   between them.
+//! * A second one, with [`at_most`](deadline::DeadlineLayer::at_most), limits
+//!   each attempt, and has to be in `connect`, inside the balance. There an
+//!   endpoint that never answers ends its requests with an error, which counts
+//!   as its failure: enough of them, and [it is ejected](crate::health). Above
+//!   the balance the same limit cuts off the endpoint and the balance alike. An
+//!   attempt that was cut off counts as cancelled by its caller and says nothing
+//!   of the endpoint, which would stay in use for ever. What the caller has left
+//!   is a limit of the attempt, too: if that is less, it ends as the endpoint's
+//!   failure and reaches the caller as [`Inner`](deadline::Error::Inner).
 //! * A retry makes attempts of a request, and a hedge makes two of an attempt.
 //!   The other way round each of the two would be retried.
 //! * What is left of the time is written [at the end](deadline::renew), after
@@ -34,6 +42,7 @@
 //!     Balance, EndpointId,
 //!     balance::Algorithm,
 //!     discovery,
+//!     health::Health,
 //!     resilience::{
 //!         deadline::{self, DeadlineLayer, Malformed, Timed},
 //!         hedge::HedgeLayer,
@@ -58,17 +67,18 @@
 //!     let address = *address;
 //!     ServiceBuilder::new()
 //!         .layer(LimitLayer::new(100, 50))
+//!         .layer(DeadlineLayer::new().at_most(Duration::from_millis(500)))
 //!         .map_request(deadline::renew)
 //!         .service(service_fn(move |call: Call| async move {
 //!             match address {
-//!                 "10.0.0.1:80" => Err(io::Error::other("broken")),
-//!                 _ => Ok(format!("{} via {address}", call.name)),
+//!                 "10.0.0.1:80" => std::future::pending().await,
+//!                 _ => Ok::<_, io::Error>(format!("{} via {address}", call.name)),
 //!             }
 //!         }))
 //! };
 //! let endpoints = discovery::fixed(["10.0.0.1:80", "10.0.0.2:80"]);
 //! let (balance, driver) = Balance::new(endpoints, connect, Algorithm::RoundRobin);
-//! tokio::spawn(driver.run());
+//! tokio::spawn(driver.health(Health::passive()).run());
 //!
 //! let service = ServiceBuilder::new()
 //!     .layer(DeadlineLayer::new().at_most(Duration::from_secs(2)))

@@ -86,12 +86,12 @@ impl Round {
 async fn round(resolver: &mut Option<Resolver>, options: &Options, memory: &mut Memory) -> Round {
     let resolver = match resolver {
         Some(resolver) => resolver,
-        None => match Resolver::new(options) {
+        None => match Resolver::new(options).await {
             Ok(new) => resolver.insert(new),
             Err(error) => return Round::failed(error),
         },
     };
-    resolver.forget();
+    resolver.forget().await;
     match &options.question {
         Question::Addresses(name, port) => match resolver.addresses(name, options.family).await {
             Err(error) => Round::failed(error),
@@ -182,9 +182,10 @@ impl Backoff {
 
     fn next(&mut self) -> Duration {
         let pause = self.pause;
-        self.pause = (pause * 2).min(self.longest);
+        self.pause = pause.saturating_mul(2).min(self.longest);
         // Half of it is chance, so that many balancers don't come as one.
-        pause.mul_f64(0.75 + 0.5 * fastrand::f64())
+        let secs = pause.as_secs_f64() * (0.75 + 0.5 * fastrand::f64());
+        Duration::try_from_secs_f64(secs).unwrap_or(pause)
     }
 
     fn reset(&mut self) {
@@ -208,6 +209,14 @@ mod tests {
         assert!(pauses.len() > 1);
         backoff.reset();
         assert!(backoff.next() < second * 3 / 2);
+    }
+
+    #[test]
+    fn bounds_without_end_are_no_panic() {
+        let mut never = Backoff::new((Duration::MAX, Duration::MAX));
+        (0..100).for_each(|_| assert!(never.next() >= Duration::MAX / 2));
+        let mut seldom = Backoff::new((Duration::from_millis(10), Duration::MAX));
+        (0..100).for_each(|_| assert!(seldom.next() < LONGEST_BACKOFF * 2));
     }
 
     #[test]

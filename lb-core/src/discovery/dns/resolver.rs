@@ -12,7 +12,7 @@ use hickory_resolver::{
     net::{DnsError, NetError, runtime::TokioRuntimeProvider},
     proto::rr::{Name, RData, RecordType, rdata::SRV},
 };
-use tokio::time;
+use tokio::{task, time};
 
 use super::{Family, Options};
 
@@ -32,7 +32,14 @@ pub(super) struct Resolver {
 
 impl Resolver {
     /// Reads the configuration of the system, if it is to be used.
-    pub(super) fn new(options: &Options) -> Result<Self, String> {
+    pub(super) async fn new(options: &Options) -> Result<Self, String> {
+        let options = options.clone();
+        let built = task::spawn_blocking(move || Self::build(&options)).await;
+        built.unwrap_or_else(|error| Err(format!("the resolver's configuration: {error}")))
+    }
+
+    /// Reads files, which may take its time.
+    fn build(options: &Options) -> Result<Self, String> {
         let of_system = options.servers.is_empty();
         let builder = if of_system {
             TokioResolver::builder_tokio().map(|mut builder| {
@@ -55,10 +62,11 @@ impl Resolver {
 
     /// Before a new round of questions: nothing that was answered is to be
     /// answered from memory, and the hosts file may have changed.
-    pub(super) fn forget(&mut self) {
+    pub(super) async fn forget(&mut self) {
         self.inner.clear_cache();
         if self.of_system {
-            self.inner.set_hosts(Arc::new(Hosts::from_system().unwrap_or_default()));
+            let read = task::spawn_blocking(|| Hosts::from_system().unwrap_or_default());
+            self.inner.set_hosts(Arc::new(read.await.unwrap_or_default()));
         }
     }
 

@@ -145,12 +145,16 @@ where
     let mut versions = Versions::default();
     loop {
         match read(&path, &reporter).await {
-            Err(error) => trouble(&path, &reporter, &error),
+            Err(error) => {
+                versions.interrupted();
+                trouble(&path, &reporter, &error);
+            }
             Ok(content) => match versions.read(content) {
                 Verdict::Unsettled => {}
                 Verdict::InForce => confirmed(&path, &reporter),
+                Verdict::Refused => trouble(&path, &reporter, versions.refusal()),
                 Verdict::New => match parse(versions.settled()) {
-                    Err(error) => trouble(&path, &reporter, &error),
+                    Err(error) => trouble(&path, &reporter, versions.refuse(error.to_string())),
                     Ok(set) => {
                         tracing::debug!(path = %path.display(), endpoints = set.len(), "read");
                         if changes.send(Change::Reset(set)).is_err() {
@@ -179,7 +183,7 @@ async fn read(path: &Path, reporter: &Reporter) -> io::Result<Vec<u8>> {
             trouble(
                 path,
                 reporter,
-                &format_args!("not read in {limit} s; is its file system there?"),
+                format_args!("not read in {limit} s; is its file system there?"),
             );
             // Another read would hang beside it and cost one more thread.
             reading.await
@@ -202,7 +206,7 @@ fn read_all(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-fn trouble(path: &Path, reporter: &Reporter, error: &dyn fmt::Display) {
+fn trouble(path: &Path, reporter: &Reporter, error: impl fmt::Display) {
     let error = format!("{}: {error}", path.display());
     if reporter.trouble(&error) {
         tracing::warn!(error, "endpoints not read; what is known stays in force");
@@ -220,6 +224,8 @@ fn confirmed(path: &Path, reporter: &Reporter) {
 struct Versions {
     in_force: Option<Vec<u8>>,
     last: Option<Vec<u8>>,
+    /// With what is wrong with it.
+    refused: Option<(Vec<u8>, String)>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -229,6 +235,8 @@ enum Verdict {
     /// It has settled and is not in force.
     New,
     InForce,
+    /// It can't be parsed, as is known.
+    Refused,
 }
 
 impl Versions {
@@ -236,6 +244,10 @@ impl Versions {
         if self.in_force.as_ref() == Some(&content) {
             self.last = None;
             return Verdict::InForce;
+        }
+        if self.refused.as_ref().is_some_and(|(refused, _)| *refused == content) {
+            self.last = None;
+            return Verdict::Refused;
         }
         let settled = self.last.as_ref() == Some(&content);
         self.last = Some(content);
@@ -248,12 +260,30 @@ impl Versions {
 
     fn accept(&mut self) {
         self.in_force = self.last.take();
+        self.refused = None;
+    }
+
+    fn refuse(&mut self, error: String) -> &str {
+        self.refused = self.last.take().map(|content| (content, error));
+        self.refusal()
+    }
+
+    fn refusal(&self) -> &str {
+        self.refused.as_ref().map_or("", |(_, error)| error)
+    }
+
+    /// Nothing was read, so the next read is the first in a row.
+    fn interrupted(&mut self) {
+        self.last = None;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{
+        fs,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
     use futures_util::{FutureExt, StreamExt};
     use tempfile::TempDir;
@@ -435,6 +465,43 @@ mod tests {
         assert_eq!(read("b"), Verdict::Unsettled);
         assert_eq!(read("a"), Verdict::InForce);
         assert_eq!(read("b"), Verdict::Unsettled, "not twice in a row");
-        assert_eq!(read("b"), Verdict::New);
+        versions.interrupted();
+        let mut read = |content: &str| versions.read(content.into()) == Verdict::New;
+        assert!(!read("b"), "there was an error in between");
+        assert!(read("b"));
+    }
+
+    /// A target that counts how often it is parsed.
+    #[derive(Debug)]
+    struct Counted;
+
+    static PARSED: AtomicUsize = AtomicUsize::new(0);
+
+    impl FromStr for Counted {
+        type Err = &'static str;
+
+        fn from_str(_: &str) -> Result<Self, Self::Err> {
+            PARSED.fetch_add(1, Ordering::Relaxed);
+            Err("none will do")
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_refused_is_not_parsed_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("endpoints");
+        fs::write(&path, "1\n").unwrap();
+        let mut followed = follow::<Counted>(&path);
+        let status = followed.status();
+        let is_refused = || status.report().last_error.unwrap().contains("none will do");
+        time::timeout(INTERVAL * 20, followed.next()).await.unwrap_err();
+        assert!(is_refused());
+        fs::remove_file(&path).unwrap();
+        time::timeout(INTERVAL * 20, followed.next()).await.unwrap_err();
+        assert!(!is_refused(), "it is gone");
+        fs::write(&path, "1\n").unwrap();
+        time::timeout(INTERVAL * 20, followed.next()).await.unwrap_err();
+        assert!(is_refused(), "what is wrong with it is said all the same");
+        assert_eq!(PARSED.load(Ordering::Relaxed), 1);
     }
 }

@@ -9,7 +9,7 @@ use http::{
 };
 use tokio::net::ToSocketAddrs;
 
-use super::{BoxFuture, Check, CheckError, InvalidCheck, tcp::connect};
+use super::{BoxFuture, Check, CheckError, InvalidCheck, host, host_of, tcp::connect};
 use crate::endpoint::EndpointId;
 
 /// Passes if `grpc.health.v1.Health/Check` answers `SERVING`, the
@@ -39,12 +39,7 @@ impl Grpc {
 
     /// The host that is asked for, in place of the address.
     pub fn authority(mut self, authority: &str) -> Result<Self, InvalidCheck> {
-        let invalid = |_| InvalidCheck {
-            key: "authority",
-            value: authority.to_owned(),
-            remedy: "it is a name or an address, with a port if need be, as in example.com:8080",
-        };
-        self.authority = Some(authority.parse().map_err(invalid)?);
+        self.authority = Some(host("authority", authority)?);
         Ok(self)
     }
 
@@ -52,7 +47,7 @@ impl Grpc {
         let stream = connect(target).await?;
         let authority = match &self.authority {
             Some(authority) => authority.to_string(),
-            None => stream.peer_addr()?.to_string(),
+            None => host_of(stream.peer_addr()?),
         };
         let request = Request::post(format!("http://{authority}/grpc.health.v1.Health/Check"))
             .header(CONTENT_TYPE, "application/grpc")
@@ -262,7 +257,9 @@ mod tests {
 
     #[test]
     fn an_authority_that_is_none_is_told() {
-        assert_eq!(Grpc::new().authority("a b").unwrap_err().key, "authority");
+        for authority in ["", "a b", "user@example.com", "user:secret@10.0.0.1:80"] {
+            assert_eq!(Grpc::new().authority(authority).unwrap_err().key, "authority");
+        }
         assert!(Grpc::new().authority("example.com:8080").is_ok());
     }
 

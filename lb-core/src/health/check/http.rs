@@ -11,7 +11,7 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::net::ToSocketAddrs;
 
-use super::{BoxFuture, Check, CheckError, InvalidCheck, tcp::connect};
+use super::{BoxFuture, Check, CheckError, InvalidCheck, host_of, tcp::connect};
 use crate::endpoint::EndpointId;
 
 /// Passes if a `GET` is answered as expected: with a status from 200 to 299,
@@ -47,13 +47,8 @@ impl Http {
 
     /// What the `Host` header says, in place of the address.
     pub fn host(mut self, host: &str) -> Result<Self, InvalidCheck> {
-        let invalid = || InvalidCheck {
-            key: "host",
-            value: host.to_owned(),
-            remedy: "it is a name or an address, with a port if need be, as in example.com:8080",
-        };
-        let authority: http::uri::Authority = host.parse().map_err(|_| invalid())?;
-        self.host = Some(HeaderValue::from_str(authority.as_str()).map_err(|_| invalid())?);
+        let host = super::host("host", host)?;
+        self.host = HeaderValue::from_str(host.as_str()).ok();
         Ok(self)
     }
 
@@ -82,7 +77,7 @@ impl Http {
         let stream = connect(target).await?;
         let host = match &self.host {
             Some(host) => host.clone(),
-            None => HeaderValue::from_str(&stream.peer_addr()?.to_string())
+            None => HeaderValue::from_str(&host_of(stream.peer_addr()?))
                 .map_err(|error| CheckError::new(error.to_string()))?,
         };
         let request = Request::get(self.path.as_str())
@@ -175,7 +170,7 @@ mod tests {
             assert_eq!((error.key, error.value.as_str()), ("path", path));
         }
         let get = || Http::get("/healthz?full=1").unwrap();
-        for host in ["", "a b", "a/b"] {
+        for host in ["", "a b", "a/b", "user@example.com"] {
             assert_eq!(get().host(host).unwrap_err().key, "host", "{host}");
         }
         for status in [RangeInclusive::new(300, 200), 0..=200, 200..=600] {

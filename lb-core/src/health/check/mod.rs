@@ -9,6 +9,12 @@ mod tcp;
 
 use std::{borrow::Cow, error, fmt, future::Future, io, pin::Pin};
 
+#[cfg(any(feature = "health-http", feature = "health-grpc"))]
+use std::net::SocketAddr;
+
+#[cfg(any(feature = "health-http", feature = "health-grpc"))]
+use ::http::uri::Authority;
+
 use crate::endpoint::EndpointId;
 
 #[cfg(feature = "health-grpc")]
@@ -147,9 +153,37 @@ impl fmt::Display for InvalidCheck {
 
 impl error::Error for InvalidCheck {}
 
+/// A host, with a port if need be, that a request asks for in place of the
+/// address.
+#[cfg(any(feature = "health-http", feature = "health-grpc"))]
+fn host(key: &'static str, value: &str) -> Result<Authority, InvalidCheck> {
+    let parsed = value.parse().ok().filter(|parsed: &Authority| !parsed.as_str().contains('@'));
+    parsed.ok_or_else(|| InvalidCheck {
+        key,
+        value: value.to_owned(),
+        remedy: "it is a name or an address, with a port if need be, as in example.com:8080",
+    })
+}
+
+/// An address as the host of a request. The scope of a link-local one means
+/// something to this machine only, and is no part of a URI (RFC 6874 aside).
+#[cfg(any(feature = "health-http", feature = "health-grpc"))]
+fn host_of(address: SocketAddr) -> String {
+    SocketAddr::new(address.ip(), address.port()).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "health-grpc")]
+    #[test]
+    fn a_link_local_address_is_a_host_without_its_scope() {
+        let address = "[fe80::1%3]:80".parse().unwrap();
+        assert_eq!(host_of(address), "[fe80::1]:80");
+        assert!(host("host", &host_of(address)).is_ok());
+        assert_eq!(host_of("127.0.0.1:80".parse().unwrap()), "127.0.0.1:80");
+    }
 
     struct Backend {
         port: u16,
