@@ -97,6 +97,28 @@ async fn requests_wait_for_the_first_check_to_pass() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_level_that_is_down_leaves_requests_to_the_next() {
+    let (changes, discovery) = source();
+    let connect = |id: &EndpointId, _: &bool| match id.as_str() {
+        "spare" => Scripted::new("spare"),
+        _ => Scripted::always(Step::Fail("down")),
+    };
+    let check = |_: &EndpointId, well: &bool| {
+        let well = *well;
+        async move { if well { Ok(()) } else { Err(CheckError::new("it said no")) } }
+    };
+    let (balance, driver) = Balance::new(discovery, connect, Algorithm::LeastRequest);
+    tokio::spawn(driver.health(Health::new().check(check)).run());
+    let first = (0..4).map(|at| (at.to_string().into(), Endpoint::new(false)));
+    let spare = ("spare".into(), Endpoint::new(true).priority(1));
+    changes.reset(first.chain([spare])).await;
+    time::sleep(Duration::from_secs(60)).await;
+    for _ in 0..100 {
+        assert_eq!(balance.clone().oneshot(()).await.unwrap(), "spare");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_driver_ends_with_its_balance() {
     let (changes, discovery) = source();
     let connect = |_: &EndpointId, _: &usize| Scripted::new("a");

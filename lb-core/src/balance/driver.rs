@@ -3,9 +3,8 @@ use std::{
     convert::Infallible,
     fmt,
     future::{self, poll_fn},
-    pin::{Pin, pin},
+    pin::pin,
     sync::{Arc, Weak},
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -14,7 +13,7 @@ use tokio::sync::Notify;
 use super::{BalancerFactory, Cluster, Member, shared::Shared};
 use crate::{
     clock,
-    discovery::{Change, Discovery},
+    discovery::{Change, Discovery, poll_batch},
     endpoint::{Endpoint, EndpointId},
     health::{Health, Monitor},
     load::Load,
@@ -46,10 +45,6 @@ struct Known<T, S> {
     service: S,
     load: Arc<Load>,
 }
-
-/// Changes taken in one go at most, so that a source which never pauses can't
-/// keep what it says from being published.
-const BATCH: usize = 1024;
 
 impl<D, F, S> Driver<D, F, S>
 where
@@ -96,7 +91,7 @@ where
         while !ended {
             let mut batch = Vec::new();
             ended = tokio::select! {
-                ended = poll_fn(|cx| read(discovery.as_mut(), &mut batch, cx)) => ended,
+                ended = poll_fn(|cx| poll_batch(discovery.as_mut(), &mut batch, cx)) => ended,
                 never = watch(&mut members.monitor) => match never {},
                 () = abandoned.notified() => return,
             };
@@ -115,24 +110,6 @@ where
             }
         }
     }
-}
-
-/// Reads what is already there, as it belongs into the same snapshot. Ready with
-/// true at the end, after which not every stream bears being asked again.
-fn read<D: Discovery>(
-    mut discovery: Pin<&mut D>,
-    batch: &mut Vec<Change<D::Target>>,
-    cx: &mut Context<'_>,
-) -> Poll<bool> {
-    while batch.len() < BATCH {
-        match discovery.as_mut().poll_next(cx) {
-            Poll::Ready(Some(change)) => batch.push(change),
-            Poll::Ready(None) => return Poll::Ready(true),
-            Poll::Pending if batch.is_empty() => return Poll::Pending,
-            Poll::Pending => break,
-        }
-    }
-    Poll::Ready(false)
 }
 
 async fn watch<T: Send + Sync + 'static>(monitor: &mut Option<Monitor<T>>) -> Infallible {
@@ -189,6 +166,9 @@ where
                 ((self.connect)(&id, &endpoint.target), load)
             }
         };
+        if let Some(monitor) = &mut self.monitor {
+            monitor.set_priority(&id, endpoint.priority);
+        }
         load.set_ready(wanted);
         self.known.insert(id, Known { endpoint, service, load });
     }

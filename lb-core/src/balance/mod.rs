@@ -54,6 +54,7 @@ pub use full_scan::FullScan;
 pub use least_request::LeastRequest;
 pub use maglev::Maglev;
 pub use peak_ewma::PeakEwma;
+pub(crate) use priority::OVERPROVISIONING;
 pub use random::Random;
 pub use rendezvous::Rendezvous;
 pub use ring_hash::RingHash;

@@ -26,7 +26,7 @@ pub(super) fn build(candidates: &[Candidate], factory: &dyn BalancerFactory) -> 
     Arc::new(Levels(levels.into_values().map(|level| Group::new(level, factory)).collect()))
 }
 
-const OVERPROVISIONING: f64 = 1.4;
+pub(crate) const OVERPROVISIONING: f64 = 1.4;
 
 /// The levels, the first choice first.
 #[derive(Debug)]

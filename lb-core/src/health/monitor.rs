@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     convert::Infallible,
     fmt, future,
     sync::Arc,
@@ -49,6 +49,7 @@ pub struct Monitor<T> {
 
 struct Member {
     load: Arc<Load>,
+    priority: u32,
     /// Whether it could be picked without a panic, when last looked at.
     ready: bool,
 }
@@ -113,8 +114,15 @@ impl<T: Send + Sync + 'static> Monitor<T> {
         if let Some(prober) = &mut self.prober {
             prober.insert(now, id.clone(), target);
         }
-        self.members.insert(id, Member { load, ready: false });
+        self.members.insert(id, Member { load, priority: 0, ready: false });
         self.stale = true;
+    }
+
+    /// Says to which level an endpoint belongs; 0 unless said here.
+    pub fn set_priority(&mut self, id: &EndpointId, priority: u32) {
+        if let Some(member) = self.members.get_mut(id) {
+            self.stale |= std::mem::replace(&mut member.priority, priority) != priority;
+        }
     }
 
     /// Forgets an endpoint. A check under way is dropped, and its result counts
@@ -249,13 +257,14 @@ impl<T: Send + Sync + 'static> Monitor<T> {
             }
         }
 
-        let (mut wanted, mut good) = (0, 0);
+        let mut levels: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
         for (id, member) in &mut self.members {
             let status = status(self.prober.as_ref(), id);
             let is_wanted = member.load.is_wanted();
             let ejected = self.outliers.as_ref().is_some_and(|outliers| outliers.is_ejected(id));
-            wanted += usize::from(is_wanted);
-            good += usize::from(is_wanted && status != Status::Unhealthy && !ejected);
+            let (wanted, good) = levels.entry(member.priority).or_default();
+            *wanted += usize::from(is_wanted);
+            *good += usize::from(is_wanted && status != Status::Unhealthy && !ejected);
             let ready = is_wanted && status == Status::Healthy && !ejected;
             if std::mem::replace(&mut member.ready, ready) != ready
                 && let Some(warmup) = &mut self.warmup
@@ -267,7 +276,10 @@ impl<T: Send + Sync + 'static> Monitor<T> {
                 }
             }
         }
-        if let Some(panic) = self.panic.update(wanted, good) {
+        let levels: Vec<_> = levels.into_values().filter(|(wanted, _)| *wanted > 0).collect();
+        if let Some(panic) = self.panic.update(&levels) {
+            let wanted = levels.iter().map(|(wanted, _)| wanted).sum();
+            let good = levels.iter().map(|(_, good)| good).sum();
             self.members.values().for_each(|member| _ = member.load.set_panic(panic));
             self.flipped = true;
             self.tell(&if panic {

@@ -1,3 +1,5 @@
+use crate::balance::OVERPROVISIONING;
+
 /// Whether so few endpoints are healthy that health is ignored.
 ///
 /// When most of a pool fails its checks, sending everything to the rest takes
@@ -25,14 +27,26 @@ impl Panic {
         self.on
     }
 
-    /// Takes in how many endpoints their source wants used, and how many of
-    /// these are not known to be bad; says whether this began or ended a panic.
+    /// Takes in how many endpoints their source wants used, and how many of these
+    /// are not known to be bad, for each priority; says whether this began or
+    /// ended a panic.
+    ///
+    /// Where there are several priorities, a level that is down is what the next
+    /// one is for. So there is no panic while the levels together can carry all
+    /// requests, by the rule by which they
+    /// [spill over](crate::balance::Cluster).
     ///
     /// An endpoint whose first check has not ended counts as good. Otherwise
     /// every start would begin with a panic, in which requests go to endpoints
     /// that nobody has looked at.
-    pub fn update(&mut self, wanted: usize, good: usize) -> Option<bool> {
-        let on = (good as f64) < self.threshold * wanted as f64;
+    pub fn update(&mut self, levels: &[(usize, usize)]) -> Option<bool> {
+        let wanted: usize = levels.iter().map(|(wanted, _)| wanted).sum();
+        let good: usize = levels.iter().map(|(_, good)| good).sum();
+        let part = |&(wanted, good): &(usize, usize)| {
+            (OVERPROVISIONING * good as f64 / wanted.max(1) as f64).min(1.0)
+        };
+        let carried = levels.len() > 1 && levels.iter().map(part).sum::<f64>() >= 1.0;
+        let on = !carried && (good as f64) < self.threshold * wanted as f64;
         (std::mem::replace(&mut self.on, on) != on).then_some(on)
     }
 }
@@ -46,15 +60,23 @@ mod tests {
     #[test]
     fn begins_below_half_and_ends_at_half() {
         let mut panic = Panic::new(Panic::DEFAULT_THRESHOLD);
-        assert_eq!(panic.update(4, 2), None);
-        assert_eq!(panic.update(4, 1), Some(true));
-        assert_eq!(panic.update(4, 0), None);
-        assert_eq!(panic.update(4, 2), Some(false));
+        assert_eq!(panic.update(&[(4, 2)]), None);
+        assert_eq!(panic.update(&[(4, 1)]), Some(true));
+        assert_eq!(panic.update(&[(4, 0)]), None);
+        assert_eq!(panic.update(&[(4, 2)]), Some(false));
+    }
+
+    #[test]
+    fn a_level_that_is_down_is_no_panic_while_the_next_one_carries_it() {
+        let mut panic = Panic::new(0.5);
+        assert_eq!(panic.update(&[(4, 0), (2, 2)]), None);
+        assert_eq!(panic.update(&[(4, 0), (2, 1)]), Some(true));
+        assert_eq!(panic.update(&[(4, 2), (2, 1)]), Some(false));
     }
 
     #[test]
     fn an_empty_pool_is_no_panic() {
-        assert_eq!(Panic::new(0.5).update(0, 0), None);
+        assert_eq!(Panic::new(0.5).update(&[(0, 0)]), None);
     }
 
     proptest! {
@@ -67,8 +89,8 @@ mod tests {
             let mut told = false;
             for (wanted, good) in pools {
                 let good = good.min(wanted);
-                prop_assert_eq!(never.update(wanted, good), None);
-                if let Some(on) = panic.update(wanted, good) {
+                prop_assert_eq!(never.update(&[(wanted, good)]), None);
+                if let Some(on) = panic.update(&[(wanted, good)]) {
                     prop_assert_ne!(on, told);
                     told = on;
                 }
