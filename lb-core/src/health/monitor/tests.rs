@@ -561,7 +561,24 @@ async fn ten_thousand_endpoints_are_all_checked_in_time() {
     pool.run_for(ms(3_300)).await;
     assert_eq!(pool.ready().len(), 10_000);
     assert_eq!(pool.check.0.most.load(Ordering::SeqCst), 64);
-    // A review looks at all of them.
+}
+
+/// A review looks at all endpoints, so there must not be one for each that passes.
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_starts_is_not_reviewed_for_each_endpoint() {
+    let check = |id: &EndpointId, _: &Script| {
+        let takes = ms(id.as_str().parse().unwrap());
+        async move {
+            time::sleep(takes).await;
+            Ok(())
+        }
+    };
+    let mut pool = Pool::new(|health| health.check(check).max_probes(1_000));
+    (0..900).for_each(|i| pool.insert(&i.to_string(), Script::Pass));
+    pool.run_for(ms(500)).await;
+    assert!(pool.ready().len() >= 499, "each is ready at once");
+    pool.run_for(ms(450)).await;
+    assert_eq!(pool.ready().len(), 900);
     let reviews = pool.monitor.reviews;
-    assert!((100..=332).contains(&reviews), "{reviews} in 3.3 s, for 10,000 transitions");
+    assert!((50..=97).contains(&reviews), "{reviews} in 950 ms");
 }
