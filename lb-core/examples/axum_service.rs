@@ -10,18 +10,9 @@ use std::time::Duration;
 use axum::{Router, body::Body, extract::State, routing::get};
 use http::{Request, Response, StatusCode, Uri};
 use hyper_util::{client::legacy, rt::TokioExecutor};
-use lb_core::{
-    Balance, EndpointId,
-    balance::{self, Algorithm},
-    discovery,
-    health::Health,
-    load::OnBodyEnd,
-    resilience::{
-        deadline::{self, DeadlineLayer, Error as Late},
-        policy::Idempotent,
-        retry::RetryLayer,
-    },
-};
+use lb_core::resilience::deadline::{self, DeadlineLayer, Error as Late};
+use lb_core::resilience::{policy::Idempotent, retry::RetryLayer};
+use lb_core::{Balance, EndpointId, balance, discovery, health::Health, load::OnBodyEnd};
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 
 type Error = deadline::Error<balance::Error<Late<legacy::Error>>>;
@@ -41,7 +32,7 @@ pub(crate) fn service(backends: Vec<Uri>) -> Router {
         ServiceBuilder::new().layer(attempt).map_request(to_backend).service(client.clone())
     };
     let backends = discovery::fixed(backends);
-    let (balance, driver) = Balance::new(backends, connect, Algorithm::RoundRobin);
+    let (balance, driver) = Balance::new(backends, connect, balance::Algorithm::RoundRobin);
     tokio::spawn(driver.health(Health::passive()).run());
     let backends = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))

@@ -70,7 +70,7 @@
 //!
 //! # Examples
 //!
-//! Each is a program of less than 70 lines in the folder `examples`, which
+//! Each is a program of less than 60 lines in the folder `examples`, which
 //! starts servers of its own, and the tests run it while one of those dies.
 //!
 //! | | |
