@@ -5,14 +5,13 @@
 
 mod servers;
 
-use std::time::Duration;
-
 use axum::{Router, body::Body, extract::State, routing::get};
 use http::{Request, Response, StatusCode, Uri};
 use hyper_util::{client::legacy, rt::TokioExecutor};
 use lb_core::resilience::deadline::{self, DeadlineLayer, Error as Late};
 use lb_core::resilience::{policy::Idempotent, retry::RetryLayer};
 use lb_core::{Balance, EndpointId, balance, discovery, health::Health, load::OnBodyEnd};
+use std::time::Duration;
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 
 type Error = deadline::Error<balance::Error<Late<legacy::Error>>>;
