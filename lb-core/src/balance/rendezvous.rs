@@ -62,8 +62,8 @@ fn owners(candidates: &[Candidate], slots: usize) -> Vec<u32> {
     order.sort_unstable_by_key(|&at| candidates[at as usize].hash);
     let weights: f64 = candidates.iter().map(|candidate| f64::from(candidate.weight)).sum();
     let throwers = order.iter().map(|&at| &candidates[at as usize]);
-    // All together throw one dart at every fourth slot in each round.
-    let round = slots as f64 / 4.0 / weights;
+    // All together throw as many darts in each round as there are slots.
+    let round = slots as f64 / weights;
     let mut throwers: Vec<_> =
         (0..).zip(throwers).map(|(rank, one)| Thrower::new(rank, one, round)).collect();
 
@@ -88,7 +88,7 @@ fn owners(candidates: &[Candidate], slots: usize) -> Vec<u32> {
 
 /// Enough for all slots but those that are left to [`best`]; a bound in case
 /// that weights are so unequal that it isn't.
-const MAX_ROUNDS: u32 = 64;
+const MAX_ROUNDS: u32 = 16;
 
 /// The earliest dart to hit a slot: when, and in the lower bits by whom.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,9 +132,9 @@ impl Thrower {
     }
 
     fn hit(&self) -> Hit {
-        // Six bits of rounds and 33 within one: less than 40 altogether.
+        // Four bits of rounds and 35 within one: less than 40 altogether.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "39 bits")]
-        let at = (self.next * (1_u64 << 33) as f64) as u64;
+        let at = (self.next * (1_u64 << 35) as f64) as u64;
         Hit(at << Hit::OWNER_BITS | self.rank)
     }
 }
