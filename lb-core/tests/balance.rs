@@ -243,6 +243,23 @@ async fn who_waits_is_not_overtaken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waited_for_an_outage_to_end_keeps_nobody_from_what_is_free() {
+    let slow = Step::AnswerAfter(Duration::from_secs(5), "a");
+    let balance = over(&[("a", Scripted::always(slow))]).await.max_in_flight(2);
+    let load = Arc::clone(&balance.cluster().unwrap().members()[0].load);
+    load.set_ready(false);
+    let first = tokio::spawn(balance.clone().oneshot(()));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    load.set_ready(true);
+    balance.wake();
+    // The first has been woken and has not looked yet.
+    let now = tokio::time::Instant::now();
+    balance.oneshot(()).await.unwrap();
+    assert_eq!(now.elapsed().as_secs(), 5);
+    first.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_others_do_to_a_load_is_seen_when_told_and_at_the_latest_at_the_end() {
     let backends = [("a", Scripted::new("a"))];
     let balance = over(&backends).await;

@@ -96,8 +96,8 @@ impl<T> Cluster<T> {
         cx: &PickContext<'_>,
     ) -> Option<(&Member<T>, Lease)> {
         let picked = self.pick(&cx.avoid(tried));
-        let left = |member: &Member<T>| member.load.is_ready() && !tried.contains(&member.id);
-        if picked.is_some() || tried.is_empty() || self.members.iter().any(left) {
+        let left = |one: &Candidate| one.load.is_ready() && !tried.contains(&one.id);
+        if picked.is_some() || tried.is_empty() || self.candidates.iter().any(left) {
             return picked;
         }
         let picked = self.pick(cx)?;
@@ -182,6 +182,9 @@ mod tests {
                 let (member, _lease) = cluster.pick(&PickContext::new()).unwrap();
                 assert_eq!(member.endpoint.target, 1, "{algorithm}: level 0 is whole");
             }
+            let mut tried = vec!["1".into(), "3".into()];
+            let picked = cluster.pick_untried(&mut tried, &PickContext::new());
+            assert!(picked.is_some(), "{algorithm}: nobody waits for it either");
         }
     }
 

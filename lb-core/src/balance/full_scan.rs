@@ -7,7 +7,7 @@ use super::{Balancer, Candidate, PickContext, least_request::compare_load};
 ///
 /// What nginx and HAProxy call least connections. One balancer that sees all
 /// requests does a little better with it than with [`LeastRequest`]; several
-/// that each see a part herd onto the same endpoint. A pick looks at every
+/// that each see a part gain little. A pick looks at every
 /// candidate, so its cost grows with the cluster.
 ///
 /// [`LeastRequest`]: super::LeastRequest

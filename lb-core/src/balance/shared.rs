@@ -21,6 +21,8 @@ pub(super) struct Shared<S> {
     /// A request has ended where requests in flight are limited.
     freed: Arc<Notify>,
     waiting: AtomicUsize,
+    /// Those of them for whom it is known that endpoints are ready and full.
+    in_line: AtomicUsize,
     max_in_flight: AtomicUsize,
     /// Since when requests have found no endpoint ready, by [`clock::nanos`]; 0
     /// while they find one.
@@ -75,6 +77,7 @@ impl<S> Shared<S> {
             changed: Notify::new(),
             freed: Arc::new(Notify::new()),
             waiting: AtomicUsize::new(0),
+            in_line: AtomicUsize::new(0),
             max_in_flight: AtomicUsize::new(usize::MAX),
             outage: AtomicU64::new(0),
             abandoned: Arc::new(Notify::new()),
@@ -129,16 +132,12 @@ impl<S: Clone> Shared<S> {
     /// wait for room.
     #[inline]
     pub(super) fn pick(&self, wanted: &Wanted) -> Option<(S, Lease)> {
-        if self.waits_for_room() {
-            return None;
-        }
-        self.pick_now(wanted)
+        if self.is_line() { None } else { self.pick_now(wanted) }
     }
 
-    /// Whether any request waits where requests in flight are limited.
-    fn waits_for_room(&self) -> bool {
-        self.max_in_flight.load(Ordering::Relaxed) != usize::MAX
-            && self.waiting.load(Ordering::Relaxed) > 0
+    /// Whether any request waits for room.
+    fn is_line(&self) -> bool {
+        self.in_line.load(Ordering::Relaxed) > 0
     }
 
     #[inline]
@@ -160,8 +159,9 @@ impl<S: Clone> Shared<S> {
 
     /// Waits for an endpoint, within limits.
     pub(super) async fn picked(self: Arc<Self>, wanted: Wanted, limits: Limits) -> Picked<S> {
-        let mut behind_others = self.waits_for_room();
+        let mut behind_others = self.is_line();
         let _waiting = Waiting::begin(&self.waiting, limits.queue)?;
+        let mut in_line = None;
         let vain = self.vain();
         let waited = match vain {
             Vain::Overloaded => Duration::ZERO,
@@ -184,6 +184,9 @@ impl<S: Clone> Shared<S> {
                     return picked;
                 }
                 behind_others = false;
+                if in_line.is_none() && matches!(self.vain(), Vain::Overloaded) {
+                    in_line = Waiting::begin(&self.in_line, usize::MAX).ok();
+                }
                 tokio::select! {
                     () = changed => {}
                     () = freed => {}
@@ -204,7 +207,7 @@ impl<S> Drop for Shared<S> {
     }
 }
 
-/// One request in the queue.
+/// One request in a queue.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
