@@ -3,7 +3,7 @@
 # Ctrl-C leaves nothing half-written that a later run would take for whole.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help up scale down logs demo images test bench compare peers routing simulate fmt lint doc release-check
+.PHONY: help up scale down logs demo images test chaos soak bench compare peers routing simulate fmt lint doc release-check
 
 CARGO ?= cargo
 
@@ -31,6 +31,12 @@ images: ## Builds the images lb:local and app:local
 
 test: ## Runs every test, those with containers too
 	@deploy/test.sh
+
+chaos: ## What restarts, failures and updates cost, at length: into docs/reliability.md
+	@deploy/chaos.sh long
+
+soak: ## Random changes under load, every request counted: MINUTES=30 SEED=N
+	@MINUTES=$(or $(MINUTES),30) SEED=$(SEED) deploy/chaos.sh soak
 
 bench: ## Runs the micro-benchmarks
 	$(CARGO) bench --locked -p benches

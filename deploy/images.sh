@@ -35,7 +35,7 @@ binaries=$(target_dir)/$triple/release
 image() {
     local stage=$1 name=$2 context=.build/$1
     mkdir -p "$context"
-    cp "$binaries/$stage-bin" "$context/"
+    cp -f "$binaries/$stage-bin" "$context/" # one that still runs keeps the old one
     awk -v stage="$stage" '/^FROM / { on = $NF == stage } on' Dockerfile |
         sed 's/--from=build //' >"$context/Dockerfile"
     quietly docker build --tag "$name" "$context"

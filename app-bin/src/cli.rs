@@ -27,6 +27,10 @@ One request can ask for its own treatment, in its query string:
   ?latency=100ms  wait this long, instead of --latency and --jitter
   ?status=503     answer with this status (200 to 599), instead of --error-rate
   ?size=1024      answer with a body of this many bytes, instead of --body-size
+  ?pace=10ms      wait this long before each block of 32 KiB of the body
+  ?chunked        answer without telling the length of the body
+  ?truncate       break off half-way through the body, if that has two bytes or more
+  ?id=X           have this identity: the answer carries it in x-id; see --journal
   ?hang           never answer
   ?echo           answer with the request line and headers as received
 They combine with &. A request with \"Connection: upgrade\" and \"Upgrade: echo\"
@@ -36,6 +40,8 @@ The control address answers:
   GET /metrics                          metrics as Prometheus text
   GET /healthz                          200, or 503 when unhealthy or draining
   PUT or POST /health/up, /health/down  sets the health
+  PUT or POST /hang, /fail              answers nothing, or 500, while it goes on accepting
+  PUT or POST /resume                   ends that; what hung is answered
   GET /requests                         {\"requests\":N,\"in_flight\":N,\"first_request_ms\":T|null}
 
 Signals:
@@ -182,6 +188,17 @@ pub(crate) struct ServeArgs {
         help_heading = "Start and end"
     )]
     pub(crate) drain_timeout: Duration,
+
+    /// Print two lines for each request with ?id=X: "accepted X" as soon as its
+    /// body is read, "executed X" once its answer is made and before that is sent
+    #[arg(
+        long,
+        env = "APP_JOURNAL",
+        hide_env_values = true,
+        value_parser = FalseyValueParser::new(),
+        help_heading = "Server"
+    )]
+    pub(crate) journal: bool,
 
     /// Time before every answer
     #[arg(

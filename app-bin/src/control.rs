@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::health::Health;
 use crate::listener::Listener;
+use crate::mood::Mood;
 use crate::server::Handle;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -33,6 +34,9 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// | `GET /healthz`                    | 200, or 503 when unhealthy or no longer serving     |
 /// | `PUT` or `POST` `/health/up`      | 200, and healthy from now on                        |
 /// | `PUT` or `POST` `/health/down`    | 200, and unhealthy from now on                      |
+/// | `PUT` or `POST` `/hang`           | 200, and no request is answered; all are accepted   |
+/// | `PUT` or `POST` `/fail`           | 200, and requests are answered 500                  |
+/// | `PUT` or `POST` `/resume`         | 200, and neither any more; what hung is answered    |
 /// | `GET /requests`                   | `{"requests":N,"in_flight":N,"first_request_ms":T}` |
 #[derive(Debug)]
 pub struct Control {
@@ -114,11 +118,17 @@ impl State {
             "/metrics" | "/healthz" | "/requests" => refuse_method("GET, HEAD"),
             "/health/up" if write => self.set_health(true),
             "/health/down" if write => self.set_health(false),
-            "/health/up" | "/health/down" => refuse_method("PUT, POST"),
+            "/hang" if write => self.set_mood(Mood::Hanging, "hanging\n"),
+            "/fail" if write => self.set_mood(Mood::Failing, "failing\n"),
+            "/resume" if write => self.set_mood(Mood::Well, "well\n"),
+            "/health/up" | "/health/down" | "/hang" | "/fail" | "/resume" => {
+                refuse_method("PUT, POST")
+            }
             _ => response(
                 StatusCode::NOT_FOUND,
                 PLAIN,
-                "not found: there are /metrics, /healthz, /health/up, /health/down and /requests\n",
+                "not found: there are /metrics, /healthz, /health/up, /health/down, /hang, /fail, \
+                 /resume and /requests\n",
             ),
         }
     }
@@ -143,6 +153,11 @@ impl State {
     fn set_health(&self, up: bool) -> Response<Full<Bytes>> {
         self.health.set(up);
         response(StatusCode::OK, PLAIN, if up { "up\n" } else { "down\n" })
+    }
+
+    fn set_mood(&self, mood: Mood, told: &'static str) -> Response<Full<Bytes>> {
+        self.server.set_mood(mood);
+        response(StatusCode::OK, PLAIN, told)
     }
 
     fn requests(&self) -> Response<Full<Bytes>> {

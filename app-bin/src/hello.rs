@@ -3,16 +3,21 @@
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 
 use crate::behavior::{Behavior, Plan};
 use crate::body::{Fill, Text};
+use crate::journal::{Journal, Step};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::metrics::Metrics;
+use crate::mood::{Mood, Moods};
 use crate::overrides::Overrides;
 use crate::traffic::Traffic;
 use crate::tunnel;
+
+/// The identity of the request that an answer is to.
+const ID: HeaderName = HeaderName::from_static("x-id");
 
 /// What a server serves: the name it greets with, how it behaves, and where its
 /// metrics go.
@@ -21,13 +26,19 @@ pub struct App {
     name: String,
     behavior: Behavior,
     metrics: Metrics,
+    journal: Journal,
 }
 
 impl App {
     /// An app that greets with this name, behaves, and records nothing.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), behavior: Behavior::default(), metrics: Metrics::default() }
+        Self {
+            name: name.into(),
+            behavior: Behavior::default(),
+            metrics: Metrics::default(),
+            journal: Journal::default(),
+        }
     }
 
     /// The same with this behavior.
@@ -43,6 +54,14 @@ impl App {
         self.metrics = metrics;
         self
     }
+
+    /// The same, where `write` is told the steps of each request that has an
+    /// identity (`?id=`), with that identity.
+    #[must_use]
+    pub fn with_journal(mut self, write: impl Fn(Step, &str) + Send + Sync + 'static) -> Self {
+        self.journal = Journal::new(write);
+        self
+    }
 }
 
 /// An app at work in one server.
@@ -51,6 +70,8 @@ pub(crate) struct Hello {
     name: String,
     behavior: Behavior,
     greeting: Text,
+    journal: Journal,
+    pub(crate) moods: Moods,
     pub(crate) traffic: Traffic,
     pub(crate) life: Lifecycle,
 }
@@ -62,6 +83,8 @@ impl Hello {
             greeting: Text::repeatable(&format!("Hi there, I'm served from {}!", app.name)),
             name: app.name,
             behavior: app.behavior,
+            journal: app.journal,
+            moods: Moods::new(),
             traffic: Traffic::new(app.metrics),
             life: Lifecycle::new(),
         }
@@ -82,13 +105,15 @@ impl Hello {
         mut request: Request<Incoming>,
     ) -> Result<Response<Fill>, hyper::Error> {
         let visit = self.traffic.enter();
-        let mut response = if tunnel::is_wanted(&request) {
+        let mut response = if !tunnel::is_wanted(&request) {
+            discard(request.body_mut()).await?;
+            self.answer(&request).await
+        } else if self.moods.when_it_answers().await == Mood::Failing {
+            text(StatusCode::INTERNAL_SERVER_ERROR, self.greeting.once())
+        } else {
             let upgrade = hyper::upgrade::on(&mut request);
             tokio::spawn(tunnel::echo(upgrade, self.life.join()));
             tunnel::switch()
-        } else {
-            discard(request.body_mut()).await?;
-            self.answer(&request).await
         };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS
             && self.life.phase() != Phase::Serving
@@ -107,19 +132,45 @@ impl Hello {
                 return text(StatusCode::BAD_REQUEST, Bytes::from(format!("{bad}\n")).into());
             }
         };
+        if let Some(id) = &overrides.id {
+            // Before anything that takes time: who dies within that had it.
+            self.journal.write(Step::Accepted, id);
+        }
+        let mood = self.moods.when_it_answers().await;
         match self.behavior.decide(&overrides) {
             Plan::Hang => std::future::pending().await,
             Plan::Answer { delay, status, size } => {
                 if !delay.is_zero() {
                     tokio::time::sleep(delay).await;
                 }
-                let body = match size {
+                let status = match overrides.status {
+                    None if mood == Mood::Failing => StatusCode::INTERNAL_SERVER_ERROR,
+                    _ => status,
+                };
+                let mut body = match size {
                     _ if has_no_body(status) => Fill::default(),
                     _ if overrides.echo => describe(request).into(),
                     Some(size) => self.greeting.sized(size),
                     None => self.greeting.once(),
                 };
-                text(status, body)
+                if let Some(pace) = overrides.pace {
+                    body = body.paced(pace);
+                }
+                if overrides.chunked {
+                    body = body.chunked();
+                }
+                if overrides.truncate {
+                    body = body.truncated();
+                }
+                let mut response = text(status, body);
+                if let Some(id) = &overrides.id {
+                    // What an identity may consist of, a header may.
+                    if let Ok(value) = HeaderValue::from_str(id) {
+                        response.headers_mut().insert(ID, value);
+                    }
+                    self.journal.write(Step::Executed, id);
+                }
+                response
             }
         }
     }
@@ -208,6 +259,19 @@ mod tests {
             answer(cut, "/p?echo").await,
             (StatusCode::OK, "GET /p?echo HTTP/1.1\nx-a: 1\nx-b: 2\n".to_owned())
         );
+    }
+
+    #[tokio::test]
+    async fn fails_while_told_to() {
+        let hello = Hello::new(App::new("web"));
+        let status = async |uri| {
+            let request = Request::get(uri).body(()).unwrap();
+            hello.answer(&request).await.status().as_u16()
+        };
+        hello.moods.set(Mood::Failing);
+        assert_eq!((status("/").await, status("/?status=201").await), (500, 201));
+        hello.moods.set(Mood::Well);
+        assert_eq!(status("/").await, 200);
     }
 
     #[tokio::test]

@@ -39,7 +39,11 @@
 //! | `?latency=100ms` | waits this long before answering, instead of latency and jitter     |
 //! | `?status=503`    | answers with this status, 200 to 599, instead of the error rate's   |
 //! | `?size=1024`     | answers with a body of exactly this many bytes                      |
+//! | `?pace=10ms`     | waits this long before each block of 32 KiB of the body             |
+//! | `?chunked`       | answers without telling the length of the body                      |
+//! | `?truncate`      | breaks off half-way through the body, if that has two bytes or more |
 //! | `?hang`          | never answers                                                       |
+//! | `?id=X`          | has this identity: the answer carries it in `x-id`, and the journal |
 //! | `?echo`          | answers with the request line and headers as received, one per line |
 //!
 //! They can be combined with `&`. Other parameters are ignored; a value that
@@ -59,9 +63,11 @@ mod duration;
 mod health;
 mod hello;
 mod hostname;
+mod journal;
 mod lifecycle;
 mod listener;
 mod metrics;
+mod mood;
 mod overrides;
 mod server;
 mod traffic;
@@ -73,5 +79,6 @@ pub use duration::{InvalidDuration, parse_duration};
 pub use health::Health;
 pub use hello::App;
 pub use hostname::hostname;
+pub use journal::Step;
 pub use metrics::{DURATION_BUCKETS, DURATION_METRIC, Metrics};
 pub use server::{Ended, Handle, Server};

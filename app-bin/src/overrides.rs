@@ -16,6 +16,14 @@ pub(crate) struct Overrides {
     pub(crate) status: Option<StatusCode>,
     /// `size=1024`: bytes in the body.
     pub(crate) size: Option<u64>,
+    /// `pace=10ms`: time before each block of the body.
+    pub(crate) pace: Option<Duration>,
+    /// `chunked`: the length of the body is not told.
+    pub(crate) chunked: bool,
+    /// `truncate`: the body breaks off half-way, if that has two bytes or more.
+    pub(crate) truncate: bool,
+    /// `id=X`: the identity of the request.
+    pub(crate) id: Option<String>,
     /// `hang`: no answer.
     pub(crate) hang: bool,
     /// `echo`: the request as text instead of the greeting.
@@ -57,14 +65,25 @@ impl Overrides {
                     })?;
                     overrides.size = Some(size);
                 }
-                "hang" | "echo" => {
+                "pace" => {
+                    let pace = parse_duration(given).map_err(|error| bad(error.to_string()))?;
+                    overrides.pace = Some(pace);
+                }
+                "id" => {
+                    let id = parse_id(given).ok_or_else(|| {
+                        bad("write up to 64 letters, digits, - and _, as in id=a-1".to_owned())
+                    })?;
+                    overrides.id = Some(id);
+                }
+                "hang" | "echo" | "chunked" | "truncate" => {
                     if value.is_some() {
                         return Err(bad(format!("write {key} alone, it takes no value")));
                     }
-                    if key == "hang" {
-                        overrides.hang = true;
-                    } else {
-                        overrides.echo = true;
+                    match key {
+                        "hang" => overrides.hang = true,
+                        "echo" => overrides.echo = true,
+                        "chunked" => overrides.chunked = true,
+                        _ => overrides.truncate = true,
                     }
                 }
                 _ => {}
@@ -94,6 +113,12 @@ fn parse_status(text: &str) -> Option<StatusCode> {
     (200..600).contains(&status.as_u16()).then_some(status)
 }
 
+/// Nothing that would look like something else in a header or a log.
+fn parse_id(text: &str) -> Option<String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    ((1..=64).contains(&text.len()) && text.chars().all(legal)).then(|| text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,11 +126,18 @@ mod tests {
     #[test]
     fn reads_every_parameter() {
         assert_eq!(
-            Overrides::parse("latency=100ms&status=503&size=1024&hang&echo").unwrap(),
+            Overrides::parse(
+                "latency=100ms&status=503&size=1024&pace=1ms&chunked&truncate&id=a-1&hang&echo"
+            )
+            .unwrap(),
             Overrides {
                 latency: Some(Duration::from_millis(100)),
                 status: Some(StatusCode::SERVICE_UNAVAILABLE),
                 size: Some(1024),
+                pace: Some(Duration::from_millis(1)),
+                chunked: true,
+                truncate: true,
+                id: Some("a-1".to_owned()),
                 hang: true,
                 echo: true,
             }
@@ -136,7 +168,11 @@ mod tests {
             ("status=ok", "from 200 to 599"),
             ("size=-1", "whole number of bytes"),
             ("size=1k", "whole number of bytes"),
+            ("pace=1", "as in 250ms"),
+            ("id=", "as in id=a-1"),
+            ("id=a%20b", "as in id=a-1"),
             ("hang=yes", "takes no value"),
+            ("truncate=1", "takes no value"),
             ("echo=", "takes no value"),
         ] {
             let error = Overrides::parse(&format!("a=b&{query}")).unwrap_err().to_string();

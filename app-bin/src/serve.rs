@@ -63,6 +63,9 @@ async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 
     let name = args.name.clone().unwrap_or_else(hostname);
     let mut app = App::new(name).with_behavior(args.behavior());
+    if args.journal {
+        app = app.with_journal(|step, id| say(format_args!("{step} {id}")));
+    }
     // Metrics that nobody can read are not worth recording.
     let mut admin = None;
     if let Admin::At(address) = args.admin {

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use crate::hello::{App, Hello};
 use crate::lifecycle::{Member, Phase};
 use crate::listener::Listener;
+use crate::mood::Mood;
 
 /// Time a drain leaves to connections without a request: one may be on its way,
 /// sent before its client could know.
@@ -129,6 +130,11 @@ impl Handle {
     /// The first call counts; returns at once.
     pub fn drain(&self, timeout: Duration) {
         self.0.life.drain(timeout);
+    }
+
+    /// Changes what becomes of all requests.
+    pub(crate) fn set_mood(&self, mood: Mood) {
+        self.0.moods.set(mood);
     }
 
     /// Ends the server now: drops its connections, answered or not. Returns at

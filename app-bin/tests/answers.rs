@@ -134,6 +134,32 @@ fn makes_bodies_of_any_size() {
 }
 
 #[test]
+fn breaks_off_when_told_to() {
+    let app = App::start(&[]);
+    // A chunk has its length before it, in hexadecimal, and no end comes.
+    let chunk = "1f4\r\n".len() + 500 + "\r\n".len();
+    for (target, sent) in [("/?size=1000&truncate", 500), ("/?size=1000&truncate&chunked", chunk)] {
+        let mut client = Client::connect(app.address);
+        client.send(&support::head("GET", target));
+        assert_eq!(client.head().status(), 200);
+        assert_eq!(client.rest().len(), sent, "{target}");
+    }
+}
+
+#[test]
+fn answers_carry_the_identity_and_the_journal_tells_it() {
+    let app = App::start(&["--journal"]);
+    assert_eq!(app.get("/?id=a-1&status=404").header("x-id"), Some("a-1"));
+    app.wait_line("accepted a-1");
+    app.wait_line("executed a-1");
+    // One that is never executed was accepted nonetheless.
+    let mut client = Client::connect(app.address);
+    client.send(&support::head("GET", "/?id=a-2&hang"));
+    app.wait_line("accepted a-2");
+    assert_eq!(app.get("/").header("x-id"), None);
+}
+
+#[test]
 fn answers_with_any_status_on_one_connection() {
     let app = App::start(&[]);
     let mut client = Client::connect(app.address);

@@ -35,6 +35,27 @@ fn health_flips_and_check_follows() {
 }
 
 #[test]
+fn hangs_and_fails_until_told_to_resume() {
+    let app = App::start(&[]);
+    assert_eq!(app.control("PUT", "/hang").body, "hanging\n");
+    let mut client = support::Client::connect(app.address);
+    client.send(&support::head("GET", "/"));
+    app.wait_in_flight(1);
+    assert_eq!(app.control("PUT", "/resume").body, "well\n");
+    assert_eq!(client.answer(false).status(), 200);
+
+    assert_eq!(app.control("POST", "/fail").body, "failing\n");
+    assert_eq!(app.get("/").status(), 500);
+    // Who asks for the echo is no exception.
+    let mut client = support::Client::connect(app.address);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+    assert_eq!(client.answer(false).status(), 500);
+    app.control("PUT", "/resume");
+    assert_eq!(app.get("/").status(), 200);
+    assert_eq!(app.control("GET", "/hang").status(), 405);
+}
+
+#[test]
 fn a_signal_flips_the_health() {
     let app = App::start(&["--unhealthy"]);
     assert_eq!(app.control("GET", "/healthz").status(), 503);

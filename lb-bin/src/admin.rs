@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -41,6 +41,8 @@ pub(crate) struct Admin {
     pub(crate) docker: Option<Status>,
     /// Set once the balancer no longer wants new traffic.
     pub(crate) stopping: AtomicBool,
+    /// Set once another process may answer, and may know better.
+    pub(crate) leaving: AtomicBool,
     gauges: Gauges,
 }
 
@@ -48,6 +50,23 @@ struct Gauges {
     connections: Gauge,
     contact: Option<Gauge>,
     build: Gauge,
+}
+
+/// Listens at the address, with a socket of `open` if one is bound to it.
+pub(crate) fn listen(
+    address: SocketAddr,
+    open: &mut Vec<std::net::TcpListener>,
+) -> anyhow::Result<TcpListener> {
+    let listener = match lb_core::server::adopt(address, open) {
+        Some(listener) => Ok(listener),
+        None => std::net::TcpListener::bind(address),
+    };
+    listener
+        .and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        })
+        .with_context(|| format!("can't listen on {address}: choose another address with --admin"))
 }
 
 impl Admin {
@@ -66,22 +85,19 @@ impl Admin {
             }),
             build: gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")),
         };
-        Self { plane, series, connections, docker, stopping: AtomicBool::new(false), gauges }
+        Self {
+            plane,
+            series,
+            connections,
+            docker,
+            stopping: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            gauges,
+        }
     }
 
-    /// Binds the address; what comes back serves for good.
-    pub(crate) async fn listen(
-        self: &Arc<Self>,
-        address: SocketAddr,
-    ) -> anyhow::Result<(SocketAddr, impl Future<Output = ()> + use<>)> {
-        let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("can't listen on {address}: choose another address with --admin")
-        })?;
-        let bound = listener.local_addr()?;
-        Ok((bound, Arc::clone(self).serve(listener)))
-    }
-
-    async fn serve(self: Arc<Self>, listener: TcpListener) {
+    /// Answers for good.
+    pub(crate) async fn serve(self: Arc<Self>, listener: Arc<TcpListener>) {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
         loop {
@@ -92,7 +108,10 @@ impl Admin {
             };
             let admin = Arc::clone(&self);
             let service = service_fn(move |request| {
-                let response = admin.answer(&request);
+                let mut response = admin.answer(&request);
+                if admin.leaving.load(Ordering::Relaxed) {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 async { Ok::<_, Infallible>(response) }
             });
             // A scraper that goes away is its own affair.

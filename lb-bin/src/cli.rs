@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 ///
 /// Finds containers over the Docker socket, routes to them by the host they name
 /// in VIRTUAL_HOST (or the label lb.host), and follows them as they come and go.
-/// Nothing is ever written to Docker, and nothing needs a reload.
+/// Nothing is ever written to Docker, and containers need no reload.
 ///
 /// Every option is also an environment variable, and most are keys of the file
 /// given with --config. A flag outranks the environment, the environment the
@@ -19,18 +19,38 @@ pub(crate) struct Cli {
     pub(crate) options: Options,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
     /// Ask the balancer in this container whether it is ready; for HEALTHCHECK.
     ///
     /// Asks /readyz at the address given with --admin. Exits with 0 if it is
     /// ready, else with 1 and the reason.
     Check,
+    /// Give a container no new requests; what it has, it finishes.
+    ///
+    /// Holds until `undrain`, or until the container is gone. Asks the balancer
+    /// that runs at the socket given with --control, as the user it runs as, or as
+    /// root: `docker exec lb /lb-bin drain shop-app-1`.
+    Drain(Who),
+    /// Give a drained container requests again.
+    Undrain(Who),
+    /// Have the balancer that runs read its configuration again, as SIGHUP does.
+    ///
+    /// Prints what is wrong with it, and exits with 1, if it can't be used: then
+    /// everything stays as it was.
+    Reload,
     /// Balance over hello servers started in this process: no Docker needed.
     Demo(Demo),
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Who {
+    /// Its name, its id, or 4 digits or more with which its id begins.
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) container: String,
+}
+
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Demo {
     /// How many hello servers to start.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
@@ -50,6 +70,33 @@ pub(crate) struct Options {
     /// Not for the public. [default: 127.0.0.1:9180]
     #[arg(long, env = "LB_ADMIN", global = true, value_name = "ADDR", help_heading = "Listening")]
     pub(crate) admin: Option<String>,
+
+    /// The socket that `drain`, `undrain`, `reload` and `--take-over` ask: a path,
+    /// `@NAME` (Linux: needs no file, is seen in the same network namespace), or
+    /// `off`, as it is for the demo. (default: @lb-bin)
+    #[arg(
+        long,
+        env = "LB_CONTROL",
+        global = true,
+        value_name = "PATH|@NAME",
+        help_heading = "Listening"
+    )]
+    pub(crate) control: Option<String>,
+
+    /// Take the listening sockets over from the balancer that answers at --control,
+    /// which then finishes what it has and ends. Nobody is refused or cut off. If
+    /// there is none, start as usual.
+    #[arg(
+        long,
+        env = "LB_TAKE_OVER",
+        global = true,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Listening"
+    )]
+    pub(crate) take_over: Option<String>,
 
     /// Whether to find containers over Docker: `on` or `off`. The engine is
     /// where DOCKER_HOST says (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH),
@@ -127,7 +174,47 @@ pub(crate) struct Options {
     #[arg(long, env = "LB_WAIT_LIMIT", global = true, value_name = "N", help_heading = "Limits")]
     pub(crate) wait_limit: Option<String>,
 
-    /// How long requests in flight may take to finish after SIGTERM. [default: 8s]
+    /// How long to go on accepting after SIGTERM, while /readyz says 503, so that
+    /// whoever sends traffic here can notice. [default: 1s, or less when no
+    /// connection is open]
+    #[arg(
+        long,
+        env = "LB_STOP_DELAY",
+        global = true,
+        value_name = "TIME",
+        help_heading = "Limits"
+    )]
+    pub(crate) stop_delay: Option<String>,
+
+    /// The share of requests that may be sent again, to another container, after
+    /// they had gone out: up to 1, beside ten a second; 0 for none. [default: 0.2]
+    #[arg(
+        long,
+        env = "LB_RETRY_BUDGET",
+        global = true,
+        value_name = "SHARE",
+        help_heading = "Limits"
+    )]
+    pub(crate) retry_budget: Option<String>,
+
+    /// Whether a container that hangs, or fails more than the others of its host,
+    /// is left alone for a while: `on` or `off`. [default: on]
+    #[arg(long, env = "LB_EJECT", global = true, value_name = "on|off", help_heading = "Routing")]
+    pub(crate) eject: Option<String>,
+
+    /// The time over which new containers are given more and more requests, where
+    /// nobody says. [default: 0s: all at once]
+    #[arg(
+        long,
+        env = "LB_SLOW_START",
+        global = true,
+        value_name = "TIME",
+        help_heading = "Routing"
+    )]
+    pub(crate) slow_start: Option<String>,
+
+    /// How long requests in flight may take to finish after SIGTERM, once the stop
+    /// delay is over. [default: 8s]
     #[arg(
         long,
         env = "LB_DRAIN_TIMEOUT",

@@ -3,20 +3,26 @@
 use std::{
     collections::HashMap,
     error, fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    str::FromStr,
+    net::{Ipv4Addr, SocketAddr},
+    thread,
     time::Duration,
 };
 
 use clap::{ArgMatches, parser::ValueSource};
 use lb_core::{balance::Algorithm, http::Destination, registry::HostPattern};
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     cli::{Cli, Command},
+    control,
     file::{File, Scalar},
 };
+
+use parse::{
+    any, destination, duration, endpoints, from_str, host, listen_address, log_filter, number,
+    on_or_off, share, stdout_unless, truth, unless_off,
+};
+
+mod parse;
 
 /// The host that stands for all hosts nobody names, where servers are given
 /// without one.
@@ -26,6 +32,10 @@ const CATCH_ALL: &str = "default";
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listen: Vec<SocketAddr>,
+    /// Whether somebody has said so, rather than us.
+    pub(crate) listen_was_said: bool,
+    pub(crate) control: Option<control::Name>,
+    pub(crate) take_over: bool,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) docker: Option<lb_docker::Options>,
     pub(crate) services: Vec<Service>,
@@ -37,6 +47,11 @@ pub(crate) struct Config {
     pub(crate) connect_timeout: Duration,
     pub(crate) wait: Duration,
     pub(crate) wait_limit: usize,
+    pub(crate) retry_share: f64,
+    pub(crate) eject: bool,
+    pub(crate) slow_start: Duration,
+    /// As it was said: it need not be waited out else.
+    pub(crate) stop_delay: Option<Duration>,
     pub(crate) drain_timeout: Duration,
     pub(crate) workers: Option<usize>,
     pub(crate) access_log: Option<Destination>,
@@ -105,7 +120,8 @@ impl Config {
         };
         let listen = setting("listen", &options.listen, &file.listen)
             .or_else(|| env("HTTP_PORT"))
-            .map_or_else(|| Ok(vec![default_listen(cli)]), |given| given.list(listen_address))?;
+            .map(|given| given.list(listen_address))
+            .transpose()?;
         let admin = setting("admin", &options.admin, &file.admin).map_or_else(
             || Ok(Some((Ipv4Addr::LOCALHOST, 9180).into())),
             |given| given.parse(|text| unless_off(text, listen_address)),
@@ -132,6 +148,14 @@ impl Config {
             .map(|given| given.parse(|text| host(text).map(|host| host.to_string())))
             .transpose()?;
 
+        let control = control_name(cli, &from, &file)?;
+        let take_over = setting("take_over", &options.take_over, &None);
+        let takes_over = take_over.as_ref().map_or(Ok(false), |given| given.parse(truth))?;
+        if let (true, None, Some(Setting { key, value })) = (takes_over, &control, take_over) {
+            let remedy = "that asks the balancer that runs over its control socket, and \
+                          --control is off; name the socket there";
+            return Err(Invalid { key, value, remedy: remedy.into() });
+        }
         let services = services(&options.upstream, &from, &file)?;
         let catch_all = services.iter().find(|service| service.host.to_string() == CATCH_ALL);
         if let (Some(service), Some(host)) = (catch_all, &default_host) {
@@ -150,7 +174,10 @@ impl Config {
             });
         }
         Ok(Self {
-            listen,
+            listen_was_said: listen.is_some(),
+            listen: listen.unwrap_or_else(|| vec![default_listen(cli)]),
+            control,
+            take_over: takes_over,
             admin,
             docker: docker.then(|| docker_options(&env)).transpose()?,
             default_host: default_host.or_else(|| catch_all.map(|_| CATCH_ALL.into())),
@@ -168,6 +195,14 @@ impl Config {
             wait: time("wait", &options.wait, &file.wait, 10_000)?,
             wait_limit: setting("wait_limit", &options.wait_limit, &file.wait_limit)
                 .map_or(Ok(1024), |given| given.parse(|text| number(text, 0)))?,
+            retry_share: setting("retry_budget", &options.retry_budget, &file.retry_budget)
+                .map_or(Ok(0.2), |given| given.parse(share))?,
+            eject: setting("eject", &options.eject, &file.eject)
+                .map_or(Ok(true), |given| given.parse(on_or_off))?,
+            slow_start: time("slow_start", &options.slow_start, &file.slow_start, 0)?,
+            stop_delay: setting("stop_delay", &options.stop_delay, &file.stop_delay)
+                .map(|given| given.parse(duration))
+                .transpose()?,
             drain_timeout: time(
                 "drain_timeout",
                 &options.drain_timeout,
@@ -180,6 +215,37 @@ impl Config {
             access_log,
             log,
         })
+    }
+}
+
+/// Where the balancer that runs can be told things: all that commands need to
+/// know. The file is only read where nothing else says it.
+pub(crate) fn control(cli: &Cli, matches: &ArgMatches) -> Result<Option<control::Name>, Invalid> {
+    let options = &cli.options;
+    let said = options.control.as_deref().is_some_and(|name| !name.trim().is_empty());
+    let path = options.config.as_deref().filter(|path| !path.is_empty() && !said);
+    // Without it, another balancer would be asked.
+    let file = path.map(File::read).transpose()?.unwrap_or_default();
+    control_name(cli, &Origins { matches, file: path.unwrap_or_default() }, &file)
+}
+
+fn control_name(
+    cli: &Cli,
+    from: &Origins<'_>,
+    file: &File,
+) -> Result<Option<control::Name>, Invalid> {
+    let given = from.setting("control", cli.options.control.as_deref(), file.control.as_ref());
+    match given {
+        Some(given) => given.parse(|text| unless_off(text, control::Name::parse)),
+        None if matches!(cli.command, Some(Command::Demo(_))) => Ok(None),
+        None => Ok(control::Name::usual()),
+    }
+}
+
+impl Config {
+    /// As many as there are cores, unless it was said.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
     }
 }
 
@@ -303,118 +369,12 @@ fn services(typed: &[String], from: &Origins<'_>, file: &File) -> Result<Vec<Ser
     Ok(services)
 }
 
-fn endpoints<'a>(list: impl Iterator<Item = &'a str>) -> Result<Vec<HostAndPort>, String> {
-    let endpoints: Vec<HostAndPort> =
-        list.map(|text| endpoint(text.trim())).collect::<Result<_, _>>()?;
-    if endpoints.is_empty() { Err("name one endpoint at least".into()) } else { Ok(endpoints) }
-}
-
-fn endpoint(text: &str) -> Result<HostAndPort, String> {
-    const FORM: &str = "write an endpoint as IP:PORT, [IPv6]:PORT or NAME:PORT";
-    let (name, port) =
-        text.rsplit_once(':').ok_or_else(|| format!("{text:?} has no port; {FORM}"))?;
-    let host = host(name).map_err(|error| format!("{text:?}: {error}; {FORM}"))?;
-    let HostPattern::Exact(host) = host else {
-        return Err(format!("{text:?}: an endpoint is one server; {FORM}"));
-    };
-    match port.parse::<u16>() {
-        Ok(port) if port > 0 => {
-            let host = host.trim_matches(['[', ']']).to_owned();
-            Ok(HostAndPort { host, port })
-        }
-        _ => Err(format!("{text:?}: a port is a number from 1 to 65535")),
-    }
-}
-
 /// The demo is for the one who runs it, who may not be allowed to take port 80.
 fn default_listen(cli: &Cli) -> SocketAddr {
     match cli.command {
         Some(Command::Demo(_)) => (Ipv4Addr::LOCALHOST, 8080).into(),
-        Some(Command::Check) | None => any(80),
+        _ => any(80),
     }
-}
-
-fn any(port: u16) -> SocketAddr {
-    (IpAddr::from(Ipv4Addr::UNSPECIFIED), port).into()
-}
-
-/// Port 0 lets the system choose.
-fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    let port = text.strip_prefix(':').unwrap_or(text);
-    if let Ok(port) = port.parse() {
-        return Ok(any(port));
-    }
-    text.parse().map_err(|_| {
-        "write PORT, IP:PORT or [IPv6]:PORT, with a port from 0 (any that is free) to 65535".into()
-    })
-}
-
-fn unless_off<T>(
-    text: &str,
-    parse: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<Option<T>, String> {
-    if text == "off" { Ok(None) } else { parse(text).map(Some) }
-}
-
-fn destination(text: &str) -> Result<Option<Destination>, String> {
-    unless_off(text, |text| {
-        Ok(match text {
-            "-" => Destination::Stdout,
-            path => Destination::File(PathBuf::from(path)),
-        })
-    })
-}
-
-/// What `DISABLE_ACCESS_LOGS` means.
-fn stdout_unless(disabled: &str) -> Result<Option<Destination>, String> {
-    truth(disabled).map(|disabled| (!disabled).then_some(Destination::Stdout))
-}
-
-fn on_or_off(text: &str) -> Result<bool, String> {
-    match text {
-        "on" | "true" => Ok(true),
-        "off" | "false" => Ok(false),
-        _ => Err("write on or off".into()),
-    }
-}
-
-fn truth(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" => Ok(true),
-        "false" | "0" | "no" => Ok(false),
-        _ => Err("write true or false".into()),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if time <= Duration::from_secs(24 * 60 * 60) => Ok(time),
-        Ok(_) => Err("a day is the most".into()),
-        Err(_) => Err("write a time with its unit, such as 250ms, 10s or 2m".into()),
-    }
-}
-
-fn number(text: &str, least: usize) -> Result<usize, String> {
-    const MOST: usize = 1_000_000;
-    match text.parse() {
-        Ok(number) if (least..=MOST).contains(&number) => Ok(number),
-        _ => Err(format!("write a whole number from {least} to {MOST}")),
-    }
-}
-
-fn host(text: &str) -> Result<HostPattern, String> {
-    from_str(text)
-}
-
-fn log_filter(text: &str) -> Result<String, String> {
-    match EnvFilter::builder().parse(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("{error}; write error, warn, info or debug")),
-    }
-}
-
-fn from_str<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: T::Err| error.to_string())
 }
 
 #[cfg(test)]

@@ -4,27 +4,31 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use anyhow::Context;
 use lb_core::{
-    Endpoint,
-    discovery::Fixed,
+    Endpoint, EndpointId,
     registry::{Binding, Registration},
 };
 
 use crate::config::{HostAndPort, Service};
 
+/// One of them. Its identity is what it is called, so it stays the same one when
+/// the configuration is read again.
+pub(crate) type Server = (EndpointId, Endpoint<Registration>);
+
 /// Looks up the names, once, and registers every address found: one server, with
 /// all the hosts it was given for.
-pub(crate) async fn discovery(services: &[Service]) -> anyhow::Result<Fixed<Registration>> {
+pub(crate) async fn servers(services: &[Service]) -> anyhow::Result<Vec<Server>> {
     let mut servers: BTreeMap<String, Vec<Binding>> = BTreeMap::new();
     for service in services {
         for endpoint in &service.endpoints {
             for address in look_up(endpoint).await.with_context(|| {
                 format!("{} of {} in {}", endpoint.host, service.host, service.source)
             })? {
-                servers.entry(name(endpoint, address)).or_default().push(Binding {
-                    host: service.host.clone(),
-                    address: Some(address),
-                    algorithm: service.algorithm,
-                });
+                let mut binding = Binding::new(service.host.clone(), Some(address));
+                binding.algorithm = service.algorithm;
+                let bindings = servers.entry(name(endpoint, address)).or_default();
+                if !bindings.contains(&binding) {
+                    bindings.push(binding);
+                }
             }
         }
     }
@@ -63,9 +67,6 @@ pub(crate) fn always(name: impl Into<Arc<str>>, bindings: Vec<Binding>) -> Endpo
 
 #[cfg(test)]
 mod tests {
-    use futures_util::StreamExt;
-    use lb_core::Change;
-
     use super::*;
 
     fn service(host: &str, port: u16) -> Service {
@@ -80,8 +81,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_is_looked_up_and_shown_with_its_address() {
         let services = [service("127.0.0.1", 80), service("localhost", 81)];
-        let mut discovery = discovery(&services).await.unwrap();
-        let Some(Change::Reset(all)) = discovery.next().await else { panic!("no set") };
+        let all = servers(&services).await.unwrap();
         let names: Vec<_> = all.iter().map(|(_, endpoint)| &*endpoint.target.name).collect();
         assert!(names.contains(&"127.0.0.1:80"), "{names:?}");
         assert!(names.contains(&"localhost:81@127.0.0.1"), "{names:?}");
@@ -91,15 +91,14 @@ mod tests {
     async fn a_server_of_two_hosts_is_one_endpoint() {
         let mut other = service("127.0.0.1", 80);
         other.host = "other.local".parse().unwrap();
-        let mut discovery = discovery(&[service("127.0.0.1", 80), other]).await.unwrap();
-        let Some(Change::Reset(all)) = discovery.next().await else { panic!("no set") };
+        let all = servers(&[service("127.0.0.1", 80), other]).await.unwrap();
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].1.target.bindings.len(), 2);
     }
 
     #[tokio::test]
     async fn a_name_that_does_not_exist_is_an_error_that_says_where() {
-        let error = discovery(&[service("nowhere.invalid", 80)]).await.unwrap_err();
+        let error = servers(&[service("nowhere.invalid", 80)]).await.unwrap_err();
         let error = format!("{error:#}");
         assert!(error.starts_with("nowhere.invalid of api.local in --upstream"), "{error}");
     }

@@ -3,18 +3,21 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use app_bin::{App, Server};
-use lb_core::{
-    discovery::Fixed,
-    registry::{Binding, HostPattern},
-};
+use lb_core::registry::{Binding, HostPattern};
 
-use crate::{cli::Demo, config::Config, configured, run};
+use crate::{
+    cli::Demo,
+    config::Config,
+    configured,
+    reload::Read,
+    run::{self, Start},
+};
 
 /// Answers for every host, as the only service there is.
 const HOST: &str = "demo";
 
-pub(crate) fn run(mut config: Config, demo: &Demo) -> anyhow::Result<()> {
-    run::log(&config.log);
+pub(crate) fn run(config: Config, read: Read, demo: &Demo) -> anyhow::Result<()> {
+    let set_log = run::log(&config.log);
     let runtime = run::runtime()?;
     runtime.block_on(async {
         let mut apps = Vec::new();
@@ -27,13 +30,25 @@ pub(crate) fn run(mut config: Config, demo: &Demo) -> anyhow::Result<()> {
             ));
             tokio::spawn(server.run());
         }
-        config.docker = None;
-        config.default_host.get_or_insert_with(|| HOST.into());
         tracing::info!("a demo with {} hello servers in this process; Ctrl-C ends it", demo.apps);
-        run::balance(config, Some(apps.into_iter().collect::<Fixed<_>>())).await
+        run::balance(Start {
+            config: changed(config),
+            read: Box::new(move || read().map(changed)),
+            set_log,
+            inherited: Vec::new(),
+            demo: Some(apps.into_iter().collect()),
+        })
+        .await
     })
 }
 
+/// The demo needs no Docker, and answers for every host.
+fn changed(mut config: Config) -> Config {
+    config.docker = None;
+    config.default_host.get_or_insert_with(|| HOST.into());
+    config
+}
+
 fn binding(address: SocketAddr) -> Binding {
-    Binding { host: HostPattern::Exact(HOST.into()), address: Some(address), algorithm: None }
+    Binding::new(HostPattern::Exact(HOST.into()), Some(address))
 }

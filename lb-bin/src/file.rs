@@ -13,6 +13,7 @@ use crate::config::Invalid;
 pub(crate) struct File {
     pub(crate) listen: Option<Scalar>,
     pub(crate) admin: Option<Scalar>,
+    pub(crate) control: Option<Scalar>,
     pub(crate) docker: Option<Scalar>,
     pub(crate) default_host: Option<Scalar>,
     pub(crate) algorithm: Option<Scalar>,
@@ -20,6 +21,10 @@ pub(crate) struct File {
     pub(crate) connect_timeout: Option<Scalar>,
     pub(crate) wait: Option<Scalar>,
     pub(crate) wait_limit: Option<Scalar>,
+    pub(crate) retry_budget: Option<Scalar>,
+    pub(crate) eject: Option<Scalar>,
+    pub(crate) slow_start: Option<Scalar>,
+    pub(crate) stop_delay: Option<Scalar>,
     pub(crate) drain_timeout: Option<Scalar>,
     pub(crate) workers: Option<Scalar>,
     pub(crate) access_log: Option<Scalar>,
@@ -39,10 +44,11 @@ pub(crate) struct Service {
 /// One value, written as text, number or truth: they mean the same as the text
 /// would after a flag.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "expected a text, a whole number, true or false")]
+#[serde(untagged, expecting = "expected a text, a number, true or false")]
 pub(crate) enum Scalar {
     Text(String),
     Number(i64),
+    Fraction(f64),
     Truth(bool),
 }
 
@@ -51,6 +57,7 @@ impl Scalar {
         match self {
             Self::Text(text) => text.clone(),
             Self::Number(number) => number.to_string(),
+            Self::Fraction(number) => number.to_string(),
             Self::Truth(truth) => truth.to_string(),
         }
     }

@@ -1,16 +1,17 @@
-//! Puts the parts together, and takes them apart in order.
+//! Puts the parts together.
 
 use std::{
     io::IsTerminal,
-    sync::{Arc, atomic::Ordering},
-    thread,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use lb_core::{
-    discovery::Fixed,
-    http::{AccessLog, Driver, Options, Proxy},
+    Change,
+    discovery::{self, Fixed},
+    http::{AccessLog, Driver, Plane, Proxy},
     metrics,
     registry::Registration,
     server::Server,
@@ -18,27 +19,45 @@ use lb_core::{
 use lb_docker::DockerDiscovery;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    net::{TcpListener as TokioListener, UnixListener},
+    sync::{Mutex, mpsc},
     time,
 };
 use tracing_subscriber::EnvFilter;
 
-use crate::{admin::Admin, config::Config, configured, series::Series};
+use crate::{
+    admin::{self, Admin},
+    balancer::{Balancer, Task},
+    config::Config,
+    configured,
+    control::{Claim, Control},
+    reload::{Numbers, Read, Reloader, SetLog, Timing, options},
+    series::Series,
+    signals::Signals,
+    take_over::Predecessor,
+};
 
 /// Runs the balancer until it is told to stop.
-pub(crate) fn run(config: Config) -> anyhow::Result<()> {
-    log(&config.log);
-    runtime()?.block_on(balance(config, None))
+pub(crate) fn run(config: Config, read: Read, inherited: Vec<TcpListener>) -> anyhow::Result<()> {
+    let set_log = log(&config.log);
+    runtime()?.block_on(balance(Start { config, read, set_log, inherited, demo: None }))
 }
 
 /// Diagnostics go to standard error, away from the access log.
-pub(crate) fn log(filter: &str) {
-    tracing_subscriber::fmt()
+pub(crate) fn log(filter: &str) -> SetLog {
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
-        .init();
+        .with_filter_reloading();
+    let handle = subscriber.reload_handle();
+    subscriber.init();
+    Box::new(move |filter| {
+        if let Err(error) = handle.reload(EnvFilter::new(filter)) {
+            tracing::error!(%error, "what is logged can't be changed");
+        }
+    })
 }
 
 /// For everything but requests: discovery, probes, admin, signals.
@@ -51,106 +70,198 @@ pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("can't start a runtime")
 }
 
+/// What it takes to begin.
+pub(crate) struct Start {
+    pub(crate) config: Config,
+    pub(crate) read: Read,
+    pub(crate) set_log: SetLog,
+    /// Sockets that somebody has opened for us.
+    pub(crate) inherited: Vec<TcpListener>,
+    /// A source beside the configured ones.
+    pub(crate) demo: Option<Fixed<Registration>>,
+}
+
+/// Serves until a signal says stop, or another process has taken over.
+pub(crate) async fn balance(start: Start) -> anyhow::Result<()> {
+    // Before anything is bound: a signal that comes early is not lost.
+    let mut signals = Signals::new(start.demo.is_some())?;
+    let balancer = tokio::select! {
+        biased;
+        _ = signals.stop() => {
+            tracing::info!("stopped before it had started");
+            return Ok(());
+        }
+        started = start.start() => started?,
+    };
+    balancer.run(signals).await
+}
+
 /// How long clients wait in the sockets' queues until it is known who is there.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Serves until a signal says stop. The `demo` is a source beside the configured
-/// ones.
-pub(crate) async fn balance(
-    config: Config,
-    demo: Option<Fixed<Registration>>,
-) -> anyhow::Result<()> {
-    // Before anything is bound: a signal that comes early is not lost.
-    let mut signals = Signals::new()?;
-    raise_descriptor_limit();
-    let (recorder, series) = Series::new().context("can't set up metrics")?;
-    ::metrics::set_global_recorder(recorder).context("can't install metrics")?;
-    metrics::describe();
+/// The same where another process serves them meanwhile.
+const SETTLE_BEFORE_TAKING_OVER: Duration = Duration::from_secs(30);
 
-    let workers =
-        config.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-    let access_log = config
-        .access_log
-        .clone()
-        .map(|destination| {
-            let shown = format!("{destination:?}");
-            AccessLog::open(destination, workers)
-                .with_context(|| format!("can't open the access log {shown}; see --access-log"))
+impl Start {
+    async fn start(self) -> anyhow::Result<Balancer> {
+        let Self { config, read, set_log, inherited, demo } = self;
+        raise_descriptor_limit();
+        let (recorder, series) = Series::new().context("can't set up metrics")?;
+        ::metrics::set_global_recorder(recorder).context("can't install metrics")?;
+        metrics::describe();
+
+        let mut listen = config.listen.clone();
+        if !config.listen_was_said && !inherited.is_empty() {
+            let inherited = inherited.iter().map(TcpListener::local_addr);
+            listen = inherited.collect::<Result<_, _>>().context("an inherited socket")?;
+            listen.retain(|address| Some(*address) != config.admin);
+        }
+        let mut open = inherited;
+        let (predecessor, control, handed_over) = sockets(&config, &mut open).await?;
+
+        let access_log = access_log(&config)?;
+        let (proxy, driver) = Proxy::new(options(&config, access_log.clone()));
+        if !config.trust_was_said {
+            tracing::warn!(
+                "X-Forwarded-* headers of every client are believed, as nginx-proxy does: set \
+                 TRUST_DOWNSTREAM_PROXY=false unless a proxy of yours is in front"
+            );
+        }
+        let (services, changes) = discovery::channel();
+        // It is read below.
+        let _ = services.send(Change::Reset(configured::servers(&config.services).await?));
+        let mut driver = driver.source("config", changes);
+        if let Some(demo) = demo {
+            driver = driver.source("demo", demo);
+        }
+        let (driver, docker) = match config.docker.clone().map(DockerDiscovery::new) {
+            Some((discovery, status)) => (driver.source("docker", discovery), Some(status)),
+            None => (driver, None),
+        };
+        let server = Server::bind_or_adopt(listen, &mut open)
+            .with_context(|| match &predecessor {
+                None => "choose another address with --listen",
+                Some(_) => {
+                    "choose another address with --listen; one that overlaps with one of the \
+                     process before, as 80 does with 127.0.0.1:80, takes a restart"
+                }
+            })?
+            .workers(config.workers());
+        let addresses = server.local_addresses()?;
+        let admin_listener =
+            config.admin.map(|address| admin::listen(address, &mut open)).transpose()?;
+        let admin = admin_listener.as_ref().map(TokioListener::local_addr).transpose()?;
+        for socket in open.into_iter().filter_map(|socket| socket.local_addr().ok()) {
+            if handed_over.contains(&socket) {
+                tracing::info!("nobody asked for the socket on {socket} of the process before");
+            } else if !addresses.contains(&socket) && admin != Some(socket) {
+                tracing::warn!(
+                    "nobody asked for the socket on {socket} that was passed on: it is closed; --listen={socket} would serve it"
+                );
+            }
+        }
+
+        let (plane, controls) = (proxy.plane(), driver.controls());
+        let driver = tokio::spawn(Driver::run(driver));
+        settle(&plane, predecessor.is_some()).await?;
+        if let Some(predecessor) = &predecessor {
+            predecessor.drain_the_same(&controls).await;
+        }
+        let running = server.start(move |worker| {
+            let proxy = proxy.worker(worker);
+            move |accepted| proxy.client(accepted.peer, Some(accepted.local), accepted.guard)
+        })?;
+
+        let upkeep = tokio::spawn(upkeep(series.clone()));
+        let admin = Arc::new(Admin::new(plane.clone(), series, running.connections(), docker));
+        let admin_task = admin_listener
+            .map(|listener| Task::spawn(listener, |listener| Arc::clone(&admin).serve(listener)));
+        let timing = Arc::new(Timing::new(&config));
+        let reloader = Arc::new(Mutex::new(Reloader {
+            read,
+            set_log,
+            timing: Arc::clone(&timing),
+            access_log: access_log.clone(),
+            services,
+            controls: controls.clone(),
+            plane: plane.clone(),
+            numbers: Numbers::new(),
+            config,
+        }));
+        let (holder, requests) = mpsc::channel(1);
+        let answers = Arc::new(Control::new(controls, plane, Arc::clone(&reloader), holder));
+        Ok(Balancer {
+            running,
+            addresses,
+            predecessor,
+            admin,
+            admin_task,
+            control,
+            commands: None,
+            answers,
+            requests,
+            reloader,
+            timing,
+            access_log,
+            driver,
+            upkeep,
         })
-        .transpose()?;
-    let mut options = Options::default();
-    options.workers = workers;
-    options.connect_timeout = config.connect_timeout;
-    options.wait = config.wait;
-    options.wait_limit = config.wait_limit;
-    options.algorithm = config.algorithm;
-    options.default_host = config.default_host.clone();
-    options.trust_downstream = config.trust_downstream;
-    options.access_log = access_log.clone();
-    if !config.trust_was_said {
-        tracing::warn!(
-            "X-Forwarded-* headers of every client are believed, as nginx-proxy does: set \
-             TRUST_DOWNSTREAM_PROXY=false unless a proxy of yours is in front"
-        );
     }
+}
 
-    let (proxy, mut driver) = Proxy::new(options);
-    if !config.services.is_empty() {
-        driver = driver.source("config", configured::discovery(&config.services).await?);
+/// Whom we take over from, the control socket, and the addresses of the sockets
+/// that one gives us, which come first in `open`.
+async fn sockets(
+    config: &Config,
+    open: &mut Vec<TcpListener>,
+) -> anyhow::Result<(Option<Predecessor>, Option<(Claim, UnixListener)>, Vec<SocketAddr>)> {
+    let Some(name) = config.control.clone() else { return Ok((None, None, Vec::new())) };
+    if config.take_over {
+        if let Some((predecessor, sockets)) = Predecessor::find(&name).await? {
+            let addresses = sockets.tcp.iter().map(TcpListener::local_addr);
+            let addresses = addresses.collect::<Result<_, _>>().context("a socket passed on")?;
+            open.splice(0..0, sockets.tcp);
+            let claim = Claim { name, ours: false };
+            return Ok((Some(predecessor), Some((claim, sockets.control)), addresses));
+        }
+        tracing::info!("nobody answers at {name} to take over from: this one starts as usual");
     }
-    if let Some(demo) = demo {
-        driver = driver.source("demo", demo);
-    }
-    let docker = config.docker.map(DockerDiscovery::new);
-    let (driver, docker) = match docker {
-        Some((discovery, status)) => (driver.source("docker", discovery), Some(status)),
-        None => (driver, None),
-    };
-    let server = Server::bind(config.listen)
-        .context("choose another address with --listen")?
-        .workers(workers);
-    let addresses = server.local_addresses()?;
-    let plane = proxy.plane();
-    let mut driver = tokio::spawn(Driver::run(driver));
-    // Who connects already waits in the sockets' queues; to be told that nobody
-    // answers for his host would be wrong.
-    let _ = time::timeout(SETTLE, plane.settled()).await;
-    let running = server.start(move |worker| {
-        let proxy = proxy.worker(worker);
-        move |accepted| proxy.client(accepted.peer, Some(accepted.local), accepted.guard)
-    })?;
-
-    let upkeep = tokio::spawn(upkeep(series.clone()));
-    let admin = Arc::new(Admin::new(plane, series, running.connections(), docker));
-    if let Some(address) = config.admin {
-        let (bound, serve) = admin.listen(address).await?;
-        tokio::spawn(serve);
-        tracing::info!("metrics and status on http://{bound}/");
-    }
-    for address in addresses {
-        tracing::info!("listening on http://{address}/");
-    }
-
-    tokio::select! {
-        () = signals.stop(access_log.as_ref()) => {}
-        _ = &mut driver => anyhow::bail!("what follows the containers has failed: this is a bug"),
-    }
-    admin.stopping.store(true, Ordering::Relaxed);
-    tracing::info!("stopping: requests in flight may take {:?}", config.drain_timeout);
-    let cut = tokio::select! {
-        cut = running.shutdown(config.drain_timeout) => cut.context("stopping")?,
-        () = signals.stop(access_log.as_ref()) => {
-            anyhow::bail!("stopped at once by a second signal");
+    let control = match name.listen().await {
+        Ok(listener) => Some((Claim { name, ours: true }, listener)),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            tracing::warn!(
+                "another process answers commands at {name}: this one can't be told to drain, to \
+                 reload or to hand over; give it another name with --control or LB_CONTROL"
+            );
+            None
+        }
+        Err(error) => {
+            return Err(error).context(format!(
+                "can't listen for commands at {name}: choose another name with --control, or off"
+            ));
         }
     };
-    driver.abort();
-    upkeep.abort();
-    if let Some(log) = access_log {
-        log.flush();
-    }
-    match cut {
-        0 => tracing::info!("stopped"),
-        cut => tracing::warn!("stopped; {cut} connections were still busy and are cut off"),
+    Ok((None, control, Vec::new()))
+}
+
+fn access_log(config: &Config) -> anyhow::Result<Option<AccessLog>> {
+    let Some(destination) = config.access_log.clone() else { return Ok(None) };
+    let shown = format!("{destination:?}");
+    AccessLog::open(destination, config.workers())
+        .map(Some)
+        .with_context(|| format!("can't open the access log {shown}; see --access-log"))
+}
+
+/// Who connects already waits in the sockets' queues; to be told that nobody
+/// answers for his host would be wrong.
+async fn settle(plane: &Plane, takes_over: bool) -> anyhow::Result<()> {
+    let limit = if takes_over { SETTLE_BEFORE_TAKING_OVER } else { SETTLE };
+    let settled = time::timeout(limit, plane.settled()).await;
+    if settled.is_err() && takes_over {
+        bail!(
+            "the containers are still not known after {limit:?}, so the balancer that runs goes \
+             on; is the engine well? See its log above"
+        );
     }
     Ok(())
 }
@@ -170,39 +281,5 @@ async fn upkeep(series: Series) {
     loop {
         tick.tick().await;
         series.upkeep();
-    }
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    reopen: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let on = |kind| signal(kind).context("can't listen for signals");
-        Ok(Self {
-            terminate: on(SignalKind::terminate())?,
-            interrupt: on(SignalKind::interrupt())?,
-            reopen: on(SignalKind::user_defined1())?,
-        })
-    }
-
-    /// Does what other signals ask for until one says stop.
-    async fn stop(&mut self, access_log: Option<&AccessLog>) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.reopen.recv() => match access_log.map(AccessLog::reopen) {
-                    Some(Ok(())) => tracing::info!("the access log is opened anew"),
-                    Some(Err(error)) => {
-                        tracing::error!(%error, "the access log can't be opened anew; it goes on in the old file");
-                    }
-                    None => {}
-                },
-            }
-        }
     }
 }

@@ -72,6 +72,10 @@ impl Series {
                 Matcher::Suffix("request_duration_seconds".into()),
                 REQUEST_BUCKETS,
             )?
+            .set_buckets_for_metric(
+                Matcher::Suffix("wait_duration_seconds".into()),
+                REQUEST_BUCKETS,
+            )?
             .build_recorder();
         let live = Arc::new(Live::default());
         let series = Self { handle: inner.handle(), live: Arc::clone(&live) };

@@ -132,6 +132,7 @@ pub mod registry;
 pub mod resilience;
 #[cfg(feature = "server")]
 pub mod server;
+mod sync;
 #[cfg(feature = "test-util")]
 pub mod testing;
 

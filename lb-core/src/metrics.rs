@@ -47,6 +47,9 @@ const DURATION: &str = "lb_request_duration_seconds";
 const CONNECT: &str = "lb_upstream_connect_duration_seconds";
 const CONNECTS: &str = "lb_upstream_connects_total";
 const RETRIES: &str = "lb_retries_total";
+const DENIED: &str = "lb_retries_denied_total";
+const WAITED: &str = "lb_request_wait_duration_seconds";
+const EJECTIONS: &str = "lb_ejections_total";
 const REPLIES: &str = "lb_local_replies_total";
 const WAITING: &str = "lb_requests_waiting";
 const IN_FLIGHT: &str = "lb_requests_in_flight";
@@ -85,7 +88,25 @@ pub const ALL: &[Description] = &[
         name: RETRIES,
         kind: Kind::Counter,
         labels: &["service", "reason"],
-        help: "Attempts repeated: after a failed connect, on a pooled connection that had gone stale, after a reset before the answer.",
+        help: "Attempts repeated: after a failed connect, on a pooled connection that had gone stale, after a reset before the answer, because the endpoint hangs (silent) or has ended (left).",
+    },
+    Description {
+        name: DENIED,
+        kind: Kind::Counter,
+        labels: &["service"],
+        help: "Requests that could have been sent again, and were not because the budget for retries was spent.",
+    },
+    Description {
+        name: WAITED,
+        kind: Kind::Histogram,
+        labels: &["service"],
+        help: "Time that requests waited for an endpoint to become ready, in seconds; those that had not to wait are not counted.",
+    },
+    Description {
+        name: EJECTIONS,
+        kind: Kind::Counter,
+        labels: &["endpoint", "reason"],
+        help: "Times an endpoint was ejected: for failures in a row, for a success rate below that of the others, for giving no answer (silent).",
     },
     Description {
         name: REPLIES,
@@ -115,7 +136,7 @@ pub const ALL: &[Description] = &[
         name: ENDPOINTS,
         kind: Kind::Gauge,
         labels: &["service", "state"],
-        help: "Endpoints of a service by state: ready, connecting, draining or down.",
+        help: "Endpoints of a service by state: ready, connecting, ejected, draining or down.",
     },
     Description {
         name: QUARANTINED,
@@ -169,10 +190,14 @@ pub(crate) struct Service {
     pub(crate) retried_connect: Counter,
     pub(crate) retried_stale: Counter,
     pub(crate) retried_reset: Counter,
+    pub(crate) retried_silent: Counter,
+    pub(crate) retried_left: Counter,
+    pub(crate) denied: Counter,
+    pub(crate) waited: Histogram,
     pub(crate) waiting: Gauge,
     /// What the balancer answered in this service's name.
     pub(crate) local: Classes,
-    endpoints: [Gauge; 4],
+    endpoints: [Gauge; 5],
 }
 
 impl Service {
@@ -185,14 +210,19 @@ impl Service {
             retried_connect: retried("connect"),
             retried_stale: retried("stale"),
             retried_reset: retried("reset"),
+            retried_silent: retried("silent"),
+            retried_left: retried("left"),
+            denied: counter!(DENIED, "service" => service.clone()),
+            waited: histogram!(WAITED, "service" => service.clone()),
             waiting: gauge!(WAITING, "service" => service.clone()),
             local: Classes::new(service, &Arc::from("")),
-            endpoints: ["ready", "connecting", "draining", "down"].map(state),
+            endpoints: ["ready", "connecting", "ejected", "draining", "down"].map(state),
         }
     }
 
-    /// Sets the number of endpoints that are ready, connecting, draining, down.
-    pub(crate) fn endpoints(&self, numbers: [usize; 4]) {
+    /// Sets the number of endpoints that are ready, connecting, ejected, draining,
+    /// down.
+    pub(crate) fn endpoints(&self, numbers: [usize; 5]) {
         for (gauge, number) in self.endpoints.iter().zip(numbers) {
             gauge.set(number as f64);
         }
@@ -205,6 +235,9 @@ pub(crate) struct Upstream {
     pub(crate) refused: Counter,
     pub(crate) timed_out: Counter,
     pub(crate) failed: Counter,
+    pub(crate) ejected_failures: Counter,
+    pub(crate) ejected_rate: Counter,
+    pub(crate) ejected_silent: Counter,
     pub(crate) in_flight: Gauge,
     pub(crate) idle: Gauge,
 }
@@ -213,11 +246,16 @@ impl Upstream {
     pub(crate) fn new(endpoint: &Arc<str>) -> Self {
         let connects =
             |outcome| counter!(CONNECTS, "endpoint" => endpoint.clone(), "outcome" => outcome);
+        let ejected =
+            |reason| counter!(EJECTIONS, "endpoint" => endpoint.clone(), "reason" => reason);
         Self {
             connected: connects("ok"),
             refused: connects("refused"),
             timed_out: connects("timeout"),
             failed: connects("error"),
+            ejected_failures: ejected("failures"),
+            ejected_rate: ejected("success_rate"),
+            ejected_silent: ejected("silent"),
             in_flight: gauge!(IN_FLIGHT, "endpoint" => endpoint.clone()),
             idle: gauge!(IDLE, "endpoint" => endpoint.clone()),
         }

@@ -3,6 +3,8 @@
 #![cfg(all(feature = "http", feature = "server"))]
 
 mod support;
+#[path = "proxy/trouble.rs"]
+mod trouble;
 
 use std::time::Duration;
 
@@ -251,7 +253,9 @@ async fn the_queue_and_the_wait_have_an_end() {
 #[tokio::test]
 async fn an_address_that_changes_hands_takes_no_requests_along() {
     let (first, second) = (Backend::hello("first").await, Backend::hello("second").await);
-    let lb = Lb::start(Options::default()).await;
+    let mut options = Options::default();
+    options.wait = Duration::from_millis(50);
+    let lb = Lb::start(options).await;
     lb.upsert("1", "first.local", first.address);
     lb.ready("first.local", 1).await;
     let mut client = lb.client().await;
@@ -398,6 +402,48 @@ async fn the_log_has_a_line_for_every_request() {
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 2, "{text}");
     assert!(lines[0].starts_with("app.local 127.0.0.1 - - ["), "{text}");
-    assert!(lines[0].ends_with("\"GET /a?b HTTP/1.1\" 200 5 \"-\" \"-\" \"shop-1\""), "{text}");
-    assert!(lines[1].contains("\" 503 ") && lines[1].ends_with("\"-\""), "{text}");
+    assert!(lines[0].contains("\"GET /a?b HTTP/1.1\" 200 5 \"-\" \"-\" \"shop-1\" 0."), "{text}");
+    assert!(lines[0].ends_with(" 1 -"), "sent once, and not refused: {text}");
+    assert!(lines[1].contains("\" 503 "), "{text}");
+    assert!(lines[1].ends_with("\"-\" 0.000 0 no_route"), "{text}");
+}
+
+#[tokio::test]
+async fn who_is_drained_by_command_gets_nothing_new_until_used_again() {
+    let (one, two) = (Backend::hello("one").await, Backend::hello("two").await);
+    let lb = Lb::start(Options::default()).await;
+    lb.upsert("1", "app.local", one.address);
+    lb.upsert("2", "app.local", two.address);
+    lb.ready("app.local", 2).await;
+    let mut client = lb.client().await;
+    assert_eq!(lb.controls.drain("1").await.unwrap(), ["1".into()]);
+    for _ in 0..10 {
+        assert_eq!(client.get("app.local", "/").await.body, "two");
+    }
+    assert_eq!(lb.standing("app.local", "1"), "draining");
+    assert_eq!(lb.report("app.local").endpoints[0].reasons, ["is drained by command"]);
+    assert!(lb.controls.drain("3").await.is_err());
+    lb.controls.undrain("1").await.unwrap();
+    lb.ready("app.local", 2).await;
+    let bodies = [client.get("app.local", "/").await.body, client.get("app.local", "/").await.body];
+    assert!(bodies.contains(&"one".to_owned()), "{bodies:?}");
+}
+
+#[tokio::test]
+async fn reloaded_options_count_and_nothing_is_forgotten() {
+    let backend = Backend::hello("a").await;
+    let lb = Lb::start(Options::default()).await;
+    lb.upsert("1", "app.local", backend.address);
+    lb.ready("app.local", 1).await;
+    let mut client = lb.client().await;
+    assert_eq!(client.get("app.local", "/").await.status, 200);
+    assert_eq!(client.get("stranger", "/").await.status, 503);
+    let connections = backend.connections();
+    let mut options = Options::default();
+    options.default_host = Some("app.local".into());
+    options.algorithm = Algorithm::LeastRequest;
+    lb.controls.reload(options).await;
+    assert_eq!(client.get("stranger", "/").await.status, 200);
+    assert_eq!(lb.report("app.local").algorithm, Algorithm::LeastRequest);
+    assert_eq!(backend.connections(), connections, "the connection is kept");
 }

@@ -90,10 +90,9 @@ mod tests {
     use super::*;
 
     fn container(bindings: &[(&str, Option<&str>)]) -> Endpoint<Registration> {
-        let bindings = bindings.iter().map(|(host, address)| Binding {
-            host: host.parse().unwrap(),
-            address: address.map(|address| address.parse().unwrap()),
-            algorithm: None,
+        let bindings = bindings.iter().map(|(host, address)| {
+            let address = address.map(|address| address.parse().unwrap());
+            Binding::new(host.parse().unwrap(), address)
         });
         Endpoint::new(Registration {
             name: "app".into(),

@@ -66,10 +66,12 @@ pub(crate) fn register(
         (None, Going::Out, _) => State::Draining,
         (None, ..) => State::Active,
     };
-    let bindings = settings.hosts.into_iter().map(|host| Binding {
-        host,
-        address: address.map(|ip| SocketAddr::new(ip, settings.port)),
-        algorithm: settings.algorithm,
+    let bindings = settings.hosts.into_iter().map(|host| {
+        let address = address.map(|ip| SocketAddr::new(ip, settings.port));
+        let mut binding = Binding::new(host, address);
+        binding.algorithm = settings.algorithm;
+        binding.slow_start = settings.slow_start;
+        binding
     });
     Endpoint::new(registration(bindings.collect(), settings.problems))
         .weight(settings.weight)

@@ -1,6 +1,6 @@
 //! What a container asks for, in its environment and its labels.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use lb_core::{
     balance::Algorithm,
@@ -10,7 +10,8 @@ use lb_core::{
 use crate::container::Container;
 
 /// The labels that are read. A label under `lb.` that isn't here is a mistake.
-const LABELS: [&str; 5] = ["lb.host", "lb.port", "lb.algorithm", "lb.weight", "lb.ready"];
+const LABELS: [&str; 6] =
+    ["lb.host", "lb.port", "lb.algorithm", "lb.weight", "lb.ready", "lb.slow_start"];
 
 /// The port of a container that neither names nor exposes just one.
 const DEFAULT_PORT: u16 = 80;
@@ -62,6 +63,7 @@ pub(crate) struct Settings {
     pub(crate) algorithm: Option<Algorithm>,
     pub(crate) weight: u32,
     pub(crate) ready: Ready,
+    pub(crate) slow_start: Option<Duration>,
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -95,6 +97,11 @@ impl Settings {
             "accept" => Ok(Ready::Accept),
             _ => Err("use `accept` or `healthy`; `healthy` is used".to_owned()),
         });
+        let slow_start = reader.label("lb.slow_start", |text| {
+            humantime::parse_duration(text).map_err(|error| {
+                format!("a time such as 30s is needed ({error}); there is no slow start")
+            })
+        });
         reader.unknown_labels();
         Self {
             hosts: if servable && port.is_some() { hosts } else { vec![] },
@@ -102,6 +109,7 @@ impl Settings {
             algorithm,
             weight: weight.unwrap_or(1),
             ready: ready.unwrap_or_default(),
+            slow_start: slow_start.filter(|time| !time.is_zero()),
             problems: reader.problems,
         }
     }
@@ -294,14 +302,26 @@ mod tests {
     fn labels_that_cant_be_used_are_left_out() {
         let settings = read(
             &["VIRTUAL_HOST=a.test"],
-            &[("lb.algorithm", "x"), ("lb.weight", "-1"), ("lb.ready", "no"), ("lb.wieght", "3")],
+            &[
+                ("lb.algorithm", "x"),
+                ("lb.weight", "-1"),
+                ("lb.ready", "no"),
+                ("lb.slow_start", "slow"),
+                ("lb.wieght", "3"),
+            ],
         );
         assert_eq!(hosts(&settings), ["a.test"]);
         assert_eq!(
             problems(&settings),
-            [("lb.algorithm", "x"), ("lb.weight", "-1"), ("lb.ready", "no"), ("lb.wieght", "3")]
+            [
+                ("lb.algorithm", "x"),
+                ("lb.weight", "-1"),
+                ("lb.ready", "no"),
+                ("lb.slow_start", "slow"),
+                ("lb.wieght", "3")
+            ]
         );
-        assert_eq!((settings.algorithm, settings.weight), (None, 1));
+        assert_eq!((settings.algorithm, settings.weight, settings.slow_start), (None, 1, None));
         assert_eq!(settings.ready, Ready::Healthy);
     }
 
@@ -314,12 +334,14 @@ mod tests {
                 ("lb.algorithm", "least_request"),
                 ("lb.weight", "0"),
                 ("lb.ready", "accept"),
+                ("lb.slow_start", "1m 30s"),
                 ("com.example.lb.x", "y"),
             ],
         );
         assert_eq!(settings.problems, []);
         assert_eq!(settings.algorithm, Some(Algorithm::LeastRequest));
         assert_eq!((settings.weight, settings.ready), (0, Ready::Accept));
+        assert_eq!(settings.slow_start, Some(Duration::from_secs(90)));
     }
 
     proptest! {

@@ -170,6 +170,24 @@ impl Client {
 
     /// Reads one answer.
     pub fn answer(&mut self, to_head: bool) -> Answer {
+        let mut answer = self.head();
+        if !to_head && let Some(len) = answer.header("content-length") {
+            let mut body = vec![0; len.parse().unwrap()];
+            self.reader.read_exact(&mut body).unwrap();
+            answer.body = String::from_utf8(body).unwrap();
+        }
+        answer
+    }
+
+    /// Reads all that comes until the connection ends, however it does.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let _ = self.reader.read_to_end(&mut rest);
+        rest
+    }
+
+    /// Reads the head of an answer.
+    pub fn head(&mut self) -> Answer {
         let status_line = self.line();
         let mut headers = Vec::new();
         loop {
@@ -177,13 +195,7 @@ impl Client {
             let Some((name, value)) = line.split_once(": ") else { break };
             headers.push((name.to_owned(), value.to_owned()));
         }
-        let mut answer = Answer { status_line, headers, body: String::new() };
-        if !to_head && let Some(len) = answer.header("content-length") {
-            let mut body = vec![0; len.parse().unwrap()];
-            self.reader.read_exact(&mut body).unwrap();
-            answer.body = String::from_utf8(body).unwrap();
-        }
-        answer
+        Answer { status_line, headers, body: String::new() }
     }
 
     /// Exactly so many bytes.

@@ -63,6 +63,34 @@ fn flags_say_what_they_mean() {
 }
 
 #[test]
+fn what_is_done_about_failures_can_be_said() {
+    let usual = read(&[], &[]).unwrap();
+    assert_eq!((usual.retry_share, usual.eject, usual.slow_start), (0.2, true, Duration::ZERO));
+    let told = read(&["--retry-budget=0.5", "--eject=off"], &[]).unwrap();
+    assert_eq!((told.retry_share, told.eject), (0.5, false));
+    let file = written("retry_budget = 0.1\neject = false\nslow_start = \"30s\"").unwrap();
+    assert_eq!((file.retry_share, file.eject), (0.1, false));
+    assert_eq!(file.slow_start, Duration::from_secs(30));
+    let error = read(&["--retry-budget=20%"], &[]).unwrap_err();
+    assert_eq!(error, r#"--retry-budget is "20%": write a share from 0 to 1, such as 0.2"#);
+}
+
+#[test]
+fn how_it_ends_and_who_takes_over_can_be_said() {
+    let usual = read(&[], &[]).unwrap();
+    assert_eq!(usual.control, control::Name::usual());
+    assert!(!usual.take_over && !usual.listen_was_said && usual.stop_delay.is_none());
+    assert_eq!(read(&["demo"], &[]).unwrap().control, None);
+
+    let config =
+        read(&["--control=/run/lb", "--take-over", "--stop-delay=5s", "--listen=80"], &[]).unwrap();
+    assert_eq!(config.control, Some(control::Name::File("/run/lb".into())));
+    assert!(config.take_over && config.listen_was_said);
+    assert_eq!(config.stop_delay, Some(Duration::from_secs(5)));
+    assert!(!read(&["--take-over=false"], &[]).unwrap().take_over);
+}
+
+#[test]
 fn what_nginx_proxy_users_have_set_is_understood() {
     let config = read(&[], &[("HTTP_PORT", "8080"), ("DISABLE_ACCESS_LOGS", "true")]).unwrap();
     assert_eq!(config.listen, ["0.0.0.0:8080".parse().unwrap()]);
@@ -102,6 +130,9 @@ fn a_bad_value_is_named_with_its_key_and_what_would_be_right() {
             r#"--algorithm is "fast": `fast` is not an algorithm; use round_robin, weighted_round_robin, random, weighted_random, least_request, full_scan, peak_ewma, ring_hash, maglev or rendezvous"#,
         ),
         ("--wait=10", r#"--wait is "10": write a time with its unit, such as 250ms, 10s or 2m"#),
+        ("--control=name", r#"--control is "name": write a path such as /run/lb-bin.sock, @NAME"#),
+        ("--take-over=perhaps", r#"--take-over is "perhaps": write true or false"#),
+        ("--stop-delay=1", r#"--stop-delay is "1": write a time with its unit"#),
         ("--workers=0", r#"--workers is "0": write a whole number from 1 to 1000000"#),
         ("--trust-downstream-proxy=perhaps", r#"write true or false"#),
         ("--log=a=b=c", r#"--log is "a=b=c""#),
@@ -119,6 +150,8 @@ fn a_bad_value_is_named_with_its_key_and_what_would_be_right() {
     assert!(error.starts_with(r#"DISABLE_ACCESS_LOGS is "maybe": write true"#), "{error}");
     let error = read(&["--upstream=10.0.0.1:80", "--default-host=app"], &[]).unwrap_err();
     assert!(error.starts_with(r#"--upstream is "10.0.0.1:80": without HOST="#), "{error}");
+    let error = read(&["--take-over", "--control=off"], &[]).unwrap_err();
+    assert!(error.contains("--control is off; name the socket there"), "{error}");
     let error = read(&[], &[("DOCKER_HOST", "ftp://x")]).unwrap_err();
     assert!(error.starts_with(r#"DOCKER_HOST is "ftp://x""#), "{error}");
 }
@@ -145,7 +178,7 @@ fn a_bad_file_is_named_with_the_place() {
             "listn = 80",
             &["--config is \"FILE\"", "line 1", "unknown field `listn`", "`listen`"][..],
         ),
-        ("listen = [80]", &["expected a text, a whole number, true or false"]),
+        ("listen = [80]", &["expected a text, a number, true or false"]),
         ("listen = 80 80", &["line 1"]),
         ("workers = \"many\"", &["workers in FILE is \"many\": write a whole number"]),
         ("[[service]]\nhost = \"a\"", &["missing field `endpoints`"]),

@@ -1,11 +1,12 @@
 //! The Docker CLI, as a person uses it.
 
-use std::{ffi::OsStr, net::IpAddr, process::Command};
+use std::{ffi::OsStr, net::IpAddr, process::Command, time::Duration};
 
 use crate::{
     http::{self, Answer},
     images,
     scope::{LABEL, Scope},
+    wait,
 };
 
 /// Where app-bin answers about itself.
@@ -143,11 +144,29 @@ impl Container {
         http::ask((self.ip(), CONTROL).into(), method, "control", path).unwrap()
     }
 
+    /// The same as soon as it listens.
+    #[track_caller]
+    pub(crate) fn control_soon(&self, method: &str, path: &str) -> Answer {
+        let at = (self.ip(), CONTROL).into();
+        let state = || self.docker(&["logs"]);
+        wait::until("it to listen", state, || http::ask(at, method, "control", path).ok())
+    }
+
+    /// How long its server listened before its first request, once there was one.
+    #[track_caller]
+    pub(crate) fn first_request(&self) -> Option<Duration> {
+        let ms = self.told()["first_request_ms"].as_f64()?;
+        Some(Duration::from_secs_f64(ms / 1e3))
+    }
+
     /// How many requests its server has got.
     #[track_caller]
     pub(crate) fn requests(&self) -> u64 {
-        let answer = self.control("GET", "/requests");
-        let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
-        json["requests"].as_u64().unwrap()
+        self.told()["requests"].as_u64().unwrap()
+    }
+
+    #[track_caller]
+    fn told(&self) -> serde_json::Value {
+        serde_json::from_str(&self.control("GET", "/requests").body).unwrap()
     }
 }

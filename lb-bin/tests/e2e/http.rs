@@ -52,6 +52,10 @@ pub(crate) fn ask(address: SocketAddr, method: &str, host: &str, path: &str) -> 
 pub(crate) struct Head {
     pub(crate) status: u16,
     pub(crate) length: Option<usize>,
+    /// The body says itself where it ends.
+    pub(crate) chunked: bool,
+    /// The identity of the request that this is the answer to.
+    pub(crate) id: Option<String>,
     /// The server closes the connection after this answer.
     pub(crate) last: bool,
 }
@@ -61,11 +65,13 @@ impl Head {
     pub(crate) fn read(text: &str) -> Option<Self> {
         let mut lines = text.split("\r\n");
         let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-        let mut head = Self { status, length: None, last: false };
+        let mut head = Self { status, length: None, chunked: false, id: None, last: false };
         for line in lines {
             let (name, value) = line.split_once(": ")?;
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => head.length = Some(value.parse().ok()?),
+                "transfer-encoding" => head.chunked = value.eq_ignore_ascii_case("chunked"),
+                "x-id" => head.id = Some(value.to_owned()),
                 "connection" => head.last = value.eq_ignore_ascii_case("close"),
                 _ => {}
             }

@@ -1,6 +1,7 @@
 //! The balancer as a process on this machine.
 
 use std::{
+    env,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     ops::Deref,
@@ -17,6 +18,10 @@ use crate::{
     prometheus::Metrics,
     wait,
 };
+
+/// Names another build of the balancer, to be run instead of the one that is built
+/// with these tests.
+const BINARY: &str = "LB_E2E_BINARY";
 
 /// A balancer that runs until it is dropped.
 pub(crate) struct Lb {
@@ -35,7 +40,8 @@ impl Lb {
     /// The same with other arguments or another environment.
     #[track_caller]
     pub(crate) fn with(change: impl FnOnce(&mut Command)) -> Self {
-        Self::run(Command::new(env!("CARGO_BIN_EXE_lb-bin")), change)
+        let binary = env::var_os(BINARY).unwrap_or_else(|| env!("CARGO_BIN_EXE_lb-bin").into());
+        Self::run(Command::new(binary), change)
     }
 
     /// The same by another command that ends in running the balancer.
@@ -45,6 +51,8 @@ impl Lb {
             .env("LB_LISTEN", "127.0.0.1:0")
             .env("LB_ADMIN", "127.0.0.1:0")
             .env("LB_ACCESS_LOG", "off")
+            // Several may run side by side.
+            .env("LB_CONTROL", "off")
             .env("TRUST_DOWNSTREAM_PROXY", "false")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -66,6 +74,18 @@ impl Lb {
     /// All that it has said so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
+    }
+
+    /// Waits until it has said this.
+    #[track_caller]
+    pub(crate) fn until_said(&self, words: &str) {
+        let state = || self.stderr();
+        wait::until(words, state, || self.stderr().contains(words).then_some(()));
+    }
+
+    /// The id of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     #[track_caller]
@@ -169,6 +189,8 @@ impl View {
 pub(crate) struct Endpoints {
     pub(crate) services: Vec<Service>,
     pub(crate) unrouted: Vec<Instance>,
+    /// Nothing, if it doesn't look for containers.
+    #[serde(default)]
     pub(crate) docker: Docker,
 }
 
@@ -189,7 +211,7 @@ pub(crate) struct Instance {
     pub(crate) in_flight: usize,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(crate) struct Docker {
     pub(crate) connected: bool,
     pub(crate) inspects: u64,

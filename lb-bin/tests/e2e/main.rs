@@ -6,7 +6,8 @@
 //! cases run it as a container.
 //!
 //! Without an engine every case is ignored. With `CI=true` a missing engine is a
-//! failure, so that a run that tested nothing doesn't pass.
+//! failure, so that a run that tested nothing doesn't pass; in the long form
+//! whatever is missing is.
 //!
 //! The images come from `APP_IMAGE` and `LB_IMAGE`; where these are unset, they
 //! are built from this workspace.
@@ -20,8 +21,10 @@ mod http;
 mod images;
 mod lb;
 mod load;
+mod peers;
 mod prometheus;
 mod scope;
+mod table;
 mod wait;
 
 use std::{
@@ -37,6 +40,8 @@ use crate::scope::Scope;
 /// One case: what it is called, what it needs of the machine, what it does.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
+    /// It stops or hangs the engine, and so has one of its own.
+    pub(crate) own_engine: bool,
     pub(crate) needs: fn() -> Result<(), Lack>,
     pub(crate) run: fn(&Scope),
 }
@@ -59,8 +64,8 @@ fn main() -> ExitCode {
 
     let engine = if args.list { Ok(()) } else { docker::usable() };
     let conclusion = match engine {
-        Err(why) if in_ci() => {
-            let fail = move || Err(Failed::from(format!("CI=true and no Docker engine: {why}")));
+        Err(why) if in_ci() || long() => {
+            let fail = move || Err(Failed::from(format!("no Docker engine: {why}")));
             libtest_mimic::run(&args, vec![Trial::test("a_docker_engine_answers", fail)])
         }
         Err(why) => {
@@ -76,25 +81,40 @@ fn main() -> ExitCode {
         }
     };
     images::remove();
-    conclusion.exit_code()
+    let written = table::tell();
+    if written || conclusion.has_failed() { conclusion.exit_code() } else { ExitCode::FAILURE }
 }
 
 fn trial(case: &'static Case) -> Trial {
     Trial::ignorable_test(case.name, || {
         if let Err(lack) = (case.needs)() {
-            return if in_ci() && lack.fatal_in_ci {
-                Err(format!("CI=true, but {}", lack.what).into())
+            return if long() || in_ci() && lack.fatal_in_ci {
+                Err(lack.what.into())
             } else {
                 Ok(Completion::ignored_with(lack.what))
             };
         }
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let scope = Scope::new(NEXT.fetch_add(1, Ordering::Relaxed));
-        (case.run)(&scope);
+        if case.own_engine {
+            engine::go_inside(case);
+        } else {
+            (case.run)(&scope);
+        }
+        table::passed(case.name);
         Ok(Completion::Completed)
     })
 }
 
+/// Whether the long form of the chaos suite is asked for.
+pub(crate) fn long() -> bool {
+    is_true("LB_E2E_LONG")
+}
+
 fn in_ci() -> bool {
-    env::var("CI").is_ok_and(|value| value == "true")
+    is_true("CI")
+}
+
+fn is_true(variable: &str) -> bool {
+    env::var(variable).is_ok_and(|value| value == "true")
 }

@@ -7,7 +7,10 @@ use std::{
     sync::atomic::{AtomicU8, Ordering},
 };
 
-use crate::docker::{App, attempt, docker};
+use crate::{
+    docker::{App, attempt, docker},
+    engine,
+};
 
 /// The label that all that is made here carries, with the scope as its value.
 pub(crate) const LABEL: &str = "e2e.scope";
@@ -71,6 +74,10 @@ impl Scope {
 
 impl Drop for Scope {
     fn drop(&mut self) {
+        // What runs in an engine of its own ends with that.
+        if engine::is_inside() {
+            return;
+        }
         remove(&format!("{LABEL}={}", self.prefix));
     }
 }
@@ -110,6 +117,10 @@ pub(crate) fn sweep() {
     for image in found(&["image", "ls"], "{{.Repository}}") {
         eprintln!("removing the image {image}");
         docker(["image", "rm", &image]);
+    }
+    for name in engine::left_cgroups().into_iter().filter(|name| is_orphan(name)) {
+        eprintln!("removing the control groups {name}");
+        engine::remove_cgroups(&name);
     }
     for folder in fs::read_dir(FOLDERS).unwrap().flatten() {
         if is_orphan(&folder.file_name().to_string_lossy()) {

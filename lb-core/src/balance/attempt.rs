@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll},
 };
 
@@ -11,7 +11,7 @@ use super::{
     Balance, Cluster, Error, Member, PickContext, ResponseFuture,
     hash::{Key, Unkeyed},
 };
-use crate::{endpoint::EndpointId, load::Lease};
+use crate::{endpoint::EndpointId, load::Lease, sync::lock};
 
 /// One of several attempts at the same request.
 ///
@@ -74,9 +74,8 @@ impl Tried {
         Some((member, lease))
     }
 
-    /// A panic elsewhere leaves the list whole: every change is a single step.
     fn lock(&self) -> MutexGuard<'_, Vec<EndpointId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

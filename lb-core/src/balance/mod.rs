@@ -28,6 +28,7 @@ mod priority;
 mod random;
 mod rendezvous;
 mod ring_hash;
+mod room;
 mod round_robin;
 mod service;
 mod shared;
@@ -58,6 +59,8 @@ pub(crate) use priority::OVERPROVISIONING;
 pub use random::Random;
 pub use rendezvous::Rendezvous;
 pub use ring_hash::RingHash;
+#[cfg(feature = "http")]
+pub(crate) use room::Room;
 pub use round_robin::RoundRobin;
 pub use service::{Balance, ResponseFuture};
 pub use weighted_random::WeightedRandom;

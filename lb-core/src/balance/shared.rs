@@ -1,7 +1,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -9,8 +9,11 @@ use std::{
 use arc_swap::ArcSwapOption;
 use tokio::{sync::Notify, time};
 
-use super::{Cluster, Error, PickContext, Tried};
-use crate::{clock, load::Lease};
+use super::{
+    Cluster, Error, PickContext, Tried,
+    room::{Room, Seat},
+};
+use crate::load::Lease;
 
 /// Where a [`Driver`](super::Driver) and its [`Balance`](super::Balance) meet,
 /// and where requests wait that no endpoint can take.
@@ -20,13 +23,10 @@ pub(super) struct Shared<S> {
     changed: Notify,
     /// A request has ended where requests in flight are limited.
     freed: Arc<Notify>,
-    waiting: AtomicUsize,
-    /// Those of them for whom it is known that endpoints are ready and full.
+    room: Room,
+    /// Those who wait there and for whom it is known that endpoints are ready and full.
     in_line: AtomicUsize,
     max_in_flight: AtomicUsize,
-    /// Since when requests have found no endpoint ready, by [`clock::nanos`]; 0
-    /// while they find one.
-    outage: AtomicU64,
     abandoned: Arc<Notify>,
 }
 
@@ -76,10 +76,9 @@ impl<S> Shared<S> {
             cluster: ArcSwapOption::empty(),
             changed: Notify::new(),
             freed: Arc::new(Notify::new()),
-            waiting: AtomicUsize::new(0),
+            room: Room::default(),
             in_line: AtomicUsize::new(0),
             max_in_flight: AtomicUsize::new(usize::MAX),
-            outage: AtomicU64::new(0),
             abandoned: Arc::new(Notify::new()),
         }
     }
@@ -96,7 +95,7 @@ impl<S> Shared<S> {
     /// Has waiting requests look again.
     pub(super) fn wake(&self) {
         if self.cluster.load().as_ref().is_some_and(|cluster| cluster.is_ready()) {
-            self.outage.store(0, Ordering::Relaxed);
+            self.room.ready();
         }
         self.changed.notify_waiters();
     }
@@ -108,14 +107,6 @@ impl<S> Shared<S> {
     /// Is notified when the last balance is gone.
     pub(super) fn abandoned(&self) -> Arc<Notify> {
         Arc::clone(&self.abandoned)
-    }
-
-    /// How long no endpoint has been ready.
-    fn outage(&self) -> Duration {
-        let now = clock::nanos(clock::now());
-        let begun = self.outage.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
-        let since = begun.err().unwrap_or(now);
-        Duration::from_nanos(now.saturating_sub(since))
     }
 
     fn vain(&self) -> Vain {
@@ -150,9 +141,7 @@ impl<S: Clone> Shared<S> {
             None => cluster.pick(&cx)?,
             Some(tried) => tried.pick(cluster, &cx)?,
         };
-        if self.outage.load(Ordering::Relaxed) != 0 {
-            self.outage.store(0, Ordering::Relaxed);
-        }
+        self.room.ready();
         let lease = if most == usize::MAX { lease } else { lease.frees(&self.freed) };
         Some((member.endpoint.target.clone(), lease))
     }
@@ -160,12 +149,12 @@ impl<S: Clone> Shared<S> {
     /// Waits for an endpoint, within limits.
     pub(super) async fn picked(self: Arc<Self>, wanted: Wanted, limits: Limits) -> Picked<S> {
         let mut behind_others = self.is_line();
-        let _waiting = Waiting::begin(&self.waiting, limits.queue)?;
+        let _waiting = self.room.enter(limits.queue).ok_or(Vain::Overloaded)?;
         let mut in_line = None;
         let vain = self.vain();
         let waited = match vain {
             Vain::Overloaded => Duration::ZERO,
-            Vain::NoEndpoints | Vain::NoneReady => self.outage(),
+            Vain::NoEndpoints | Vain::NoneReady => self.room.outage(),
         };
         let left = limits.wait.saturating_sub(waited);
         if left.is_zero() {
@@ -185,7 +174,7 @@ impl<S: Clone> Shared<S> {
                 }
                 behind_others = false;
                 if in_line.is_none() && matches!(self.vain(), Vain::Overloaded) {
-                    in_line = Waiting::begin(&self.in_line, usize::MAX).ok();
+                    in_line = Seat::take(&self.in_line, usize::MAX);
                 }
                 tokio::select! {
                     () = changed => {}
@@ -204,22 +193,5 @@ impl<S: Clone> Shared<S> {
 impl<S> Drop for Shared<S> {
     fn drop(&mut self) {
         self.abandoned.notify_one();
-    }
-}
-
-/// One request in a queue.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn begin(waiting: &'a AtomicUsize, limit: usize) -> Result<Self, Vain> {
-        let more = |n: usize| (n < limit).then_some(n + 1);
-        let begun = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        begun.map(|_| Self(waiting)).map_err(|_| Vain::Overloaded)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

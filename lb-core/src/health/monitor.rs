@@ -298,7 +298,9 @@ impl<T: Send + Sync + 'static> Monitor<T> {
             Observation {
                 results: load.map(|load| load.results()).unwrap_or_default(),
                 wanted: load.is_some_and(|load| load.is_wanted()),
-                healthy: status(prober.as_ref(), id) == Status::Healthy,
+                // Who hangs isn't somebody to count on, whatever else he does.
+                healthy: status(prober.as_ref(), id) == Status::Healthy
+                    && !load.is_some_and(|load| load.is_silent()),
             }
         })
     }

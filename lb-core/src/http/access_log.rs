@@ -4,7 +4,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, Thread},
@@ -16,6 +16,7 @@ use jiff::Zoned;
 use metrics::Counter;
 
 use super::head::Client;
+use crate::sync::lock;
 
 /// Where the access log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,10 +28,13 @@ pub enum Destination {
 }
 
 /// One line for each request, in the combined format of the NCSA, with the host
-/// in front and the endpoint's name behind:
+/// in front. Behind it come the name of the endpoint that answered, how long the
+/// request took in seconds, how many attempts were made at it, and why the
+/// balancer answered it itself, if it did (see
+/// [`Refusal::reason`](super::Refusal::reason)):
 ///
 /// ```text
-/// app.local 10.0.0.9 - - [22/Nov/2026:16:48:00 +0000] "GET / HTTP/1.1" 200 45 "-" "curl/8" "shop-app-1"
+/// app.local 10.0.0.9 - - [22/Nov/2026:16:48:00 +0000] "GET / HTTP/1.1" 200 45 "-" "curl/8" "shop-app-1" 0.002 1 -
 /// ```
 ///
 /// A worker only appends to a buffer of its own; a thread in the background
@@ -107,14 +111,7 @@ impl AccessLog {
         self.0.flush();
     }
 
-    pub(super) fn write(
-        &self,
-        worker: usize,
-        entry: &Entry,
-        status: StatusCode,
-        sent: u64,
-        endpoint: Option<&str>,
-    ) {
+    pub(super) fn write(&self, worker: usize, entry: &Entry, outcome: &Outcome<'_>) {
         let log = &self.0;
         let mut buffer = lock(&log.buffers[worker % log.buffers.len()]);
         if buffer.lines.len() > BUFFER_LIMIT {
@@ -127,7 +124,7 @@ impl AccessLog {
             *second = now;
             *stamp = Zoned::now().strftime("%d/%b/%Y:%H:%M:%S %z").to_string();
         }
-        entry.line(lines, stamp, status, sent, endpoint);
+        entry.line(lines, stamp, outcome);
         drop(buffer);
         if !log.pending.swap(true, Ordering::AcqRel)
             && let Some(writer) = &*lock(&log.writer)
@@ -205,8 +202,15 @@ impl Sink {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// What became of a request.
+pub(super) struct Outcome<'a> {
+    pub(super) status: StatusCode,
+    /// Bytes of the answer's body.
+    pub(super) sent: u64,
+    pub(super) endpoint: Option<&'a str>,
+    pub(super) took: Duration,
+    pub(super) attempts: u32,
+    pub(super) refusal: Option<&'static str>,
 }
 
 /// What a line says of the request. Everything in it is shared with the request
@@ -239,9 +243,7 @@ impl Entry {
         &self,
         out: &mut Vec<u8>,
         stamp: &str,
-        status: StatusCode,
-        sent: u64,
-        endpoint: Option<&str>,
+        Outcome { status, sent, endpoint, took, attempts, refusal }: &Outcome<'_>,
     ) {
         let host = match self.uri.authority() {
             Some(authority) => Some(authority.as_str().as_bytes()),
@@ -263,7 +265,9 @@ impl Entry {
         escape(out, self.agent.as_ref().map_or(b"-", HeaderValue::as_bytes), false);
         out.extend_from_slice(b"\" \"");
         escape(out, endpoint.unwrap_or("-").as_bytes(), false);
-        out.extend_from_slice(b"\"\n");
+        let (seconds, millis) = (took.as_secs(), took.subsec_millis());
+        let refusal = refusal.unwrap_or("-");
+        print(out, format_args!("\" {seconds}.{millis:03} {attempts} {refusal}\n"));
     }
 }
 
@@ -288,10 +292,21 @@ fn escape(out: &mut Vec<u8>, text: &[u8], bare: bool) {
 mod tests {
     use super::*;
 
+    fn ok(endpoint: Option<&str>) -> Outcome<'_> {
+        Outcome {
+            status: StatusCode::OK,
+            sent: 45,
+            endpoint,
+            took: Duration::from_micros(1_002_900),
+            attempts: 1,
+            refusal: None,
+        }
+    }
+
     fn line(request: &Request<()>, endpoint: Option<&str>) -> String {
         let client = Arc::new(Client::new("10.1.2.3:5000".parse().ok(), None));
         let mut out = Vec::new();
-        Entry::new(request, client).line(&mut out, "STAMP", StatusCode::OK, 45, endpoint);
+        Entry::new(request, client).line(&mut out, "STAMP", &ok(endpoint));
         String::from_utf8(out).unwrap()
     }
 
@@ -306,7 +321,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             line(&request, Some("shop-app-1")),
-            "app.local 10.1.2.3 - - [STAMP] \"GET /a?b=c HTTP/1.1\" 200 45 \"http://x/\" \"curl/8\" \"shop-app-1\"\n"
+            "app.local 10.1.2.3 - - [STAMP] \"GET /a?b=c HTTP/1.1\" 200 45 \"http://x/\" \"curl/8\" \"shop-app-1\" 1.002 1 -\n"
         );
     }
 
@@ -316,7 +331,7 @@ mod tests {
         let request = Request::builder().header("user-agent", agent).body(()).unwrap();
         assert_eq!(
             line(&request, None),
-            "- 10.1.2.3 - - [STAMP] \"GET / HTTP/1.1\" 200 45 \"-\" \"a\\x22b\\x5Cc\\x09\\xFF\" \"-\"\n"
+            "- 10.1.2.3 - - [STAMP] \"GET / HTTP/1.1\" 200 45 \"-\" \"a\\x22b\\x5Cc\\x09\\xFF\" \"-\" 1.002 1 -\n"
         );
     }
 
@@ -336,7 +351,7 @@ mod tests {
         let write = |worker| {
             let request = Request::builder().body(()).unwrap();
             let entry = Entry::new(&request, Arc::new(Client::new(None, None)));
-            log.write(worker, &entry, StatusCode::OK, 0, None);
+            log.write(worker, &entry, &ok(None));
         };
         write(0);
         write(1);

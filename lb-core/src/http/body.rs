@@ -10,9 +10,9 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use super::exchange::Exchange;
+use super::{exchange::Exchange, replay::Replay};
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pin_project! {
     /// The body of a request on its way to an endpoint.
@@ -30,6 +30,7 @@ pin_project! {
     enum RequestInner {
         Empty,
         Incoming { #[pin] body: Incoming },
+        Replay { #[pin] body: Replay },
         Boxed { #[pin] body: UnsyncBoxBody<Bytes, BoxError> },
     }
 }
@@ -43,6 +44,10 @@ impl RequestBody {
     {
         let body = UnsyncBoxBody::new(body.map_err(Into::into));
         Self { inner: RequestInner::Boxed { body } }
+    }
+
+    pub(super) fn replay(body: Replay) -> Self {
+        Self { inner: RequestInner::Replay { body } }
     }
 
     /// No body.
@@ -70,6 +75,7 @@ impl Body for RequestBody {
             RequestInnerProj::Incoming { body } => {
                 body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
+            RequestInnerProj::Replay { body } => body.poll_frame(cx),
             RequestInnerProj::Boxed { body } => body.poll_frame(cx),
         }
     }
@@ -78,6 +84,7 @@ impl Body for RequestBody {
         match &self.inner {
             RequestInner::Empty => true,
             RequestInner::Incoming { body } => body.is_end_stream(),
+            RequestInner::Replay { body } => body.is_end_stream(),
             RequestInner::Boxed { body } => body.is_end_stream(),
         }
     }
@@ -86,6 +93,7 @@ impl Body for RequestBody {
         match &self.inner {
             RequestInner::Empty => SizeHint::with_exact(0),
             RequestInner::Incoming { body } => body.size_hint(),
+            RequestInner::Replay { body } => body.size_hint(),
             RequestInner::Boxed { body } => body.size_hint(),
         }
     }

@@ -16,16 +16,20 @@ use tokio::{
 };
 
 use super::{
+    Controls, Options,
+    controls::{Command, Drained},
     journal::Journal,
+    pools::Pools,
     proxy::Shared,
     table::Table,
-    upstream::{Key, Upstream},
+    upstream::{Key, Speaker, Upstream},
 };
 use crate::{
+    clock,
     discovery::{Change, Discovery},
     endpoint::State,
     health::{Readiness, accepts},
-    registry::{PlannedEndpoint, Registration, Registry},
+    registry::{Lingering, PlannedEndpoint, Registration, Registry},
 };
 
 type Source = Pin<Box<dyn Discovery<Target = Registration, Item = Change<Registration>>>>;
@@ -37,10 +41,15 @@ type Source = Pin<Box<dyn Discovery<Target = Registration, Item = Change<Registr
 #[must_use = "a proxy has no routes until its driver runs"]
 pub struct Driver {
     shared: Arc<Shared>,
+    options: Arc<Options>,
+    controls: Controls,
+    commands: mpsc::UnboundedReceiver<Command>,
     sources: Vec<(Arc<str>, Source)>,
     /// Sources that have not spoken yet.
     silent: HashSet<Arc<str>>,
     registry: Registry,
+    lingering: Lingering,
+    pools: Pools,
     upstreams: HashMap<Key, Entry>,
     journal: Journal,
     suspects: mpsc::UnboundedSender<Key>,
@@ -67,6 +76,9 @@ struct Probed {
 /// What takes longer to accept connections than this may not be about to.
 const LONG: Duration = Duration::from_secs(10);
 
+/// How long after an endpoint has ended its last answers may take to get here.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How often connections nobody needs are looked for.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -77,11 +89,17 @@ impl Driver {
         suspected: mpsc::UnboundedReceiver<Key>,
     ) -> Self {
         let (probes, probed) = mpsc::unbounded_channel();
+        let (controls, commands) = Controls::new();
         Self {
+            options: Arc::clone(&shared.table.load().options),
+            pools: Pools::new(Arc::clone(&shared)),
             shared,
+            controls,
+            commands,
             sources: Vec::new(),
             silent: HashSet::new(),
             registry: Registry::new(),
+            lingering: Lingering::default(),
             upstreams: HashMap::new(),
             journal: Journal::default(),
             suspects,
@@ -104,13 +122,20 @@ impl Driver {
         self
     }
 
+    /// What steers it once it runs.
+    pub fn controls(&self) -> Controls {
+        self.controls.clone()
+    }
+
     /// Works until it is dropped. Spawn it on a tokio runtime.
     pub async fn run(mut self) {
         self.settle();
         let mut sweep = time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut listen_at = clock::now();
         loop {
-            let Self { sources, suspected, probed, .. } = &mut self;
+            let lingers = self.lingering.next_end();
+            let Self { sources, suspected, probed, commands, .. } = &mut self;
             tokio::select! {
                 changes = poll_fn(|cx| next(sources, cx)) => {
                     for (source, change) in changes {
@@ -122,12 +147,42 @@ impl Driver {
                 }
                 Some(probed) = probed.recv() => self.accepts(&probed),
                 Some(key) = suspected.recv() => self.probe(&key),
+                Some(command) = commands.recv() => self.obey(command),
+                () = time::sleep_until(listen_at.into()) => {
+                    let pause = self.pools.listen(clock::now());
+                    listen_at = clock::now() + pause;
+                }
+                () = until(lingers) => self.publish(),
                 _ = sweep.tick() => {
-                    let now = Instant::now();
+                    let now = clock::now();
                     self.upstreams.values().for_each(|entry| entry.upstream.close_stale(now));
                 }
             }
         }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Drain { who, drained, reply } => {
+                let done = self.set_drained(&who, drained);
+                // Who asked may have lost interest.
+                let _ = reply.send(done);
+            }
+            Command::Reload { options, reply } => {
+                // Workers have their own stacks of connections by now.
+                self.options = Arc::new(Options { workers: self.options.workers, ..*options });
+                self.publish();
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    fn set_drained(&mut self, who: &str, drained: bool) -> Drained {
+        let names = self.registry.set_drained(who, drained)?;
+        let verb = if drained { "is drained" } else { "is used again" };
+        names.iter().for_each(|name| tracing::info!(endpoint = %name, "{verb} by command"));
+        self.publish();
+        Ok(names)
     }
 
     /// Says so once every source has said who is there.
@@ -139,11 +194,14 @@ impl Driver {
 
     /// Makes what is registered true: endpoints, probes, and one new table.
     fn publish(&mut self) {
-        let plan = self.registry.plan();
+        let mut plan = self.registry.plan();
         self.journal.record(&plan);
+        self.lingering.extend(&mut plan, clock::now(), self.options.wait);
 
         let mut gone: HashSet<Key> = self.upstreams.keys().cloned().collect();
+        let mut known = HashSet::new();
         for endpoint in plan.services.iter().flat_map(|service| &service.endpoints) {
+            known.insert(&endpoint.id);
             if let Some(address) = endpoint.address {
                 let key = (endpoint.id.clone(), address);
                 gone.remove(&key);
@@ -152,7 +210,7 @@ impl Driver {
         }
         for key in gone {
             if let Some(entry) = self.upstreams.remove(&key) {
-                entry.retire();
+                entry.retire(known.contains(&key.0));
             }
         }
 
@@ -161,27 +219,34 @@ impl Driver {
             .iter()
             .map(|(key, entry)| (key.clone(), Arc::clone(&entry.upstream)))
             .collect();
-        let options = &self.shared.options;
-        let default_host = options.default_host.as_deref();
         let before = self.shared.table.load();
-        let table: Table = before.next(plan, &upstreams, default_host, options.algorithm);
+        let table: Table = before.next(plan, &upstreams, &self.options);
         drop(before);
-        self.shared.table.store(Arc::new(table));
-        self.shared.changed.notify_waiters();
+        let table = Arc::new(table);
+        self.shared.table.store(Arc::clone(&table));
+        self.shared.wake();
+        self.pools.update(&table.services, &self.options);
     }
 
     fn want(&mut self, key: &Key, endpoint: &PlannedEndpoint) {
-        let wanted = endpoint.state == State::Active && endpoint.weight > 0;
+        let wanted = endpoint.is_wanted();
         let entry = self.upstreams.entry(key.clone()).or_insert_with(|| {
             let upstream = Upstream::new(
                 endpoint.id.clone(),
                 Arc::clone(&endpoint.name),
                 key.1,
-                self.shared.options.workers,
+                self.options.workers,
                 self.suspects.clone(),
             );
             Entry { upstream: Arc::new(upstream), wanted: false, probe: None }
         });
+        entry.upstream.set_down(matches!(endpoint.state, State::Down(_)));
+        match endpoint.state {
+            State::Draining => entry.upstream.set_leaving(true),
+            State::Active => entry.upstream.set_leaving(false),
+            // What it was told before still holds.
+            State::Down(_) => {}
+        }
         if wanted == entry.wanted {
             return;
         }
@@ -200,7 +265,7 @@ impl Driver {
             return;
         }
         let upstream = Arc::clone(&entry.upstream);
-        let limit = self.shared.options.connect_timeout;
+        let limit = self.options.connect_timeout;
         let done = self.probes.clone();
         let probe = async move {
             let started = Instant::now();
@@ -208,7 +273,7 @@ impl Driver {
             let (mut attempts, mut warned) = (1, false);
             while let Err(error) = accepts(upstream.address, limit).await {
                 tracing::trace!(endpoint = %upstream.name, %error, "is not there yet");
-                upstream.set_trouble(Some(explain(&upstream, &error)));
+                upstream.set_trouble(Speaker::Probe, Some(explain(&upstream, &error)));
                 if !warned && started.elapsed() > LONG {
                     warned = true;
                     tracing::warn!(
@@ -237,15 +302,10 @@ impl Driver {
         if let Some(probe) = entry.probe.take() {
             probe.abort();
         }
-        upstream.set_trouble(None);
+        upstream.set_trouble(Speaker::Probe, None);
         upstream.load.set_ready(true);
-        for service in &self.shared.table.load().services {
-            let mut members = service.cluster.members().iter();
-            if members.any(|member| Arc::ptr_eq(&member.endpoint.target.upstream, upstream)) {
-                service.shared.ready();
-            }
-        }
-        self.shared.changed.notify_waiters();
+        self.pools.review(upstream);
+        self.shared.wake();
         tracing::info!(
             endpoint = %upstream.name,
             address = %upstream.address,
@@ -266,10 +326,19 @@ impl Entry {
         self.upstream.close_idle();
     }
 
-    /// It has left for good.
-    fn retire(mut self) {
+    /// It has left for good. Who is no longer known to any source finishes what
+    /// it has. Of who is known and `ended`, or is elsewhere now, answers may still
+    /// be on their way through here; after a while none can be.
+    fn retire(mut self, ended: bool) {
         self.rest();
         self.upstream.retire();
+        if ended {
+            let upstream = self.upstream;
+            tokio::spawn(async move {
+                time::sleep(LAST_WORDS).await;
+                upstream.cut_off();
+            });
+        }
     }
 }
 
@@ -285,6 +354,13 @@ impl Drop for Driver {
 
 fn explain(upstream: &Upstream, error: &io::Error) -> String {
     format!("{} does not accept connections yet: {error}", upstream.address)
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Changes taken in one go at most, so that sources which never pause can't

@@ -23,11 +23,13 @@ pub enum Refusal {
     /// The endpoint broke off before it answered, and the request can't be
     /// repeated.
     Reset,
+    /// What the endpoint answered isn't HTTP.
+    BadAnswer,
 }
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BadHost,
         Self::BadBody,
         Self::Connect,
@@ -36,6 +38,7 @@ impl Refusal {
         Self::QueueFull,
         Self::Exhausted,
         Self::Reset,
+        Self::BadAnswer,
     ];
 
     /// The status it is answered with.
@@ -46,7 +49,7 @@ impl Refusal {
             Self::NoRoute | Self::NoEndpoint | Self::QueueFull | Self::Exhausted => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Reset => StatusCode::BAD_GATEWAY,
+            Self::Reset | Self::BadAnswer => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -61,6 +64,7 @@ impl Refusal {
             Self::QueueFull => "queue_full",
             Self::Exhausted => "exhausted",
             Self::Reset => "upstream_reset",
+            Self::BadAnswer => "upstream_protocol",
         }
     }
 
@@ -75,6 +79,7 @@ impl Refusal {
             Self::QueueFull => "503 Service Unavailable: too many requests, try again soon\n",
             Self::Exhausted => "503 Service Unavailable: out of resources, try again soon\n",
             Self::Reset => "502 Bad Gateway: the server broke off before it answered\n",
+            Self::BadAnswer => "502 Bad Gateway: the server didn't answer in HTTP\n",
         }
     }
 
@@ -93,7 +98,7 @@ impl Refusal {
                     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
                 );
             }
-            Self::BadHost | Self::BadBody | Self::NoRoute | Self::Reset => {}
+            Self::BadHost | Self::BadBody | Self::NoRoute | Self::Reset | Self::BadAnswer => {}
         }
         response
     }

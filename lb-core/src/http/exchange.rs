@@ -1,14 +1,21 @@
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ::http::{StatusCode, header::HeaderMap};
 
 use super::{
-    access_log::Entry,
+    access_log::{Entry, Outcome as Logged},
+    connection::Connection,
+    error::Refusal,
     proxy::Shared,
     table::{Service, Target},
-    upstream::Connection,
 };
-use crate::load::{self, Lease, Outcome};
+use crate::{
+    clock,
+    load::{self, Lease, Outcome},
+};
 
 /// One request from its first byte to the last byte of its answer: what has to
 /// be given back, counted and written down when it ends.
@@ -19,6 +26,8 @@ pub(super) struct Exchange {
     status: StatusCode,
     outcome: Outcome,
     sent: u64,
+    attempts: u32,
+    refusal: Option<Refusal>,
     service: Option<Arc<Service>>,
     carried: Option<Carried>,
     entry: Option<Entry>,
@@ -38,15 +47,37 @@ impl Exchange {
         Self {
             shared,
             worker,
-            started: Instant::now(),
+            started: clock::now(),
             status: StatusCode::OK,
             outcome: Outcome::Success,
             sent: 0,
+            attempts: 0,
+            refusal: None,
             service: None,
             carried: None,
             entry,
             finished: false,
         }
+    }
+
+    pub(super) fn worker(&self) -> usize {
+        self.worker
+    }
+
+    /// When its head had come.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// It is about to be sent to an endpoint, for the first time or again.
+    pub(super) fn attempted(&mut self) {
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
+    /// The balancer answers it itself.
+    pub(super) fn refused(&mut self, refusal: Refusal) {
+        self.shared.metrics.refused(refusal);
+        self.refusal = Some(refusal);
     }
 
     pub(super) fn routed(&mut self, service: Arc<Service>) {
@@ -61,7 +92,11 @@ impl Exchange {
         carried: Option<Carried>,
     ) {
         self.status = status;
-        self.outcome = load::outcome(status, headers);
+        self.outcome = match status {
+            // Said of one client, and nothing of the endpoint.
+            StatusCode::TOO_MANY_REQUESTS => Outcome::Success,
+            _ => load::outcome(status, headers),
+        };
         self.carried = carried;
     }
 
@@ -89,12 +124,14 @@ impl Exchange {
             (None, None) => &self.shared.metrics.unrouted,
         };
         classes.count(self.status);
+        let took = clock::now().saturating_duration_since(self.started);
         if let Some(service) = &self.service {
-            service.shared.metrics.duration.record(self.started.elapsed());
+            service.shared.metrics.duration.record(took);
         }
         let endpoint = carried.as_ref().map(|carried| &*carried.target.upstream.name);
-        if let (Some(log), Some(entry)) = (&self.shared.options.access_log, self.entry.take()) {
-            log.write(self.worker, &entry, self.status, self.sent, endpoint);
+        if let (Some(log), Some(entry)) = (&self.shared.access_log, self.entry.take()) {
+            let outcome = self.logged(endpoint, took);
+            log.write(self.worker, &entry, &outcome);
         }
         if let Some(Carried { target, mut lease, connection }) = carried {
             // One that succeeded until it was broken off says nothing.
@@ -105,6 +142,17 @@ impl Exchange {
                 target.upstream.keep(self.worker, connection);
             }
             drop(lease);
+        }
+    }
+
+    fn logged<'a>(&self, endpoint: Option<&'a str>, took: Duration) -> Logged<'a> {
+        Logged {
+            status: self.status,
+            sent: self.sent,
+            endpoint,
+            took,
+            attempts: self.attempts,
+            refusal: self.refusal.map(Refusal::reason),
         }
     }
 }

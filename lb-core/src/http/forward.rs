@@ -1,31 +1,40 @@
 //! One request, sent until an endpoint has answered it.
 
-use std::{
-    io,
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::{sync::Arc, time::Duration};
 
-use ::http::{Request, Response, request};
+use ::http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time;
 
 use super::{
     body::RequestBody,
+    connection::{Connection, speaks_of_the_endpoint},
     error::Refusal,
-    exchange::Carried,
+    exchange::{Carried, Exchange},
+    outgoing::Outgoing,
     proxy::Shared,
+    queue,
     table::{Service, Target},
+    upstream::{Admission, Trial, Unanswered, Upstream},
 };
 use crate::{
     balance::{PickContext, affinity},
+    clock,
     endpoint::EndpointId,
     load::{Lease, Outcome},
 };
 
-/// Endpoints that may break off one request before it is given up: a request
-/// that kills whoever gets it must not go round them all.
-const RESETS: usize = 2;
+/// Times a request may be sent again after it had gone out: one that kills
+/// whoever gets it must not go round them all. Those who were told to leave don't
+/// count.
+const REPEATS: usize = 2;
+
+/// The same, whoever it was: many may leave at once.
+const REPEATS_AT_MOST: usize = 32;
+
+/// How long the news that somebody was told to leave takes to get here: an app
+/// that exits at once is gone before.
+const NEWS: Duration = Duration::from_millis(10);
 
 /// Connects that may fail for one request. Reached only where endpoints answer
 /// probes and then refuse.
@@ -34,188 +43,167 @@ const CONNECTS: usize = 32;
 /// Sends `request` to an endpoint of `service`.
 ///
 /// What has not gone out is sent again, elsewhere if the endpoint could not be
-/// reached. What has gone out is sent again only when its method says that
-/// twice is as good as once, and it has no body. A pooled connection may have
-/// been closed by the other side a moment ago; after one such surprise the
-/// request gets new connections only.
+/// reached, and costs nobody anything. What has gone out is sent again only when
+/// its method says that twice is as good as once, all of its body was kept, and
+/// the service's budget has room for it. A pooled connection may have been closed
+/// by the other side a moment ago; after one such surprise the request gets new
+/// connections only.
 pub(super) async fn forward(
-    shared: &Arc<Shared>,
-    worker: usize,
+    shared: &Shared,
     mut service: Arc<Service>,
-    mut request: Request<RequestBody>,
+    request: Request<RequestBody>,
+    exchange: &mut Exchange,
 ) -> Result<(Response<Incoming>, Carried), Refusal> {
-    let mut tried: Vec<EndpointId> = Vec::new();
+    let worker = exchange.worker();
     let hash = service.algorithm.hashes().then(|| affinity::source_of(request.headers())).flatten();
-    let (mut resets, mut failed_connects) = (0, 0);
+    let mut request = Outgoing::new(request, service.options.replay_limit);
+    let mut tried: Vec<EndpointId> = Vec::new();
+    let mut broke: Vec<Arc<Upstream>> = Vec::new();
+    let mut failed_connects = 0;
     let mut pooled = true;
+    let mut started = exchange.started();
+    service.budget.deposit_at(started);
     loop {
-        let (target, lease) = match pick(&service, &mut tried, hash) {
-            Some(picked) => picked,
-            None => {
-                service = wait(shared, service).await?;
-                continue;
+        if started != exchange.started() {
+            // Others may be there by now.
+            let table = shared.table.load();
+            if let Some(current) = table.service(&service.plan.host) {
+                service = Arc::clone(current);
             }
+        }
+        let repeatable = request.is_repeatable();
+        let picked = pick(&service, &mut tried, hash, repeatable);
+        let Some((target, lease, _trial)) = picked else {
+            service = queue::wait(shared, service).await?;
+            started = clock::now();
+            continue;
         };
-        let upstream = &target.upstream;
-        let metrics = &service.shared.metrics;
-        let limit = shared.options.connect_timeout;
-        let connected = match pooled.then(|| upstream.pooled(worker)).flatten() {
+        exchange.attempted();
+        let (upstream, metrics) = (&target.upstream, &service.shared.metrics);
+        let limit = service.options.connect_timeout;
+        let connected = match pooled.then(|| upstream.pooled(worker, repeatable)).flatten() {
             Some(connection) => Ok(connection),
             None => upstream.connect(limit, &metrics.connect).await,
         };
-        let mut connection = match connected {
-            Ok(connection) => connection,
-            Err(error) if !speaks_of_the_endpoint(&error) => {
+        // It may have left, or been told to, while we were connecting: who
+        // accepted may be another container that has been given its address.
+        let gone = upstream.is_retired() || !upstream.load.is_wanted();
+        let mut connection: Connection = match connected {
+            Ok(connection) if !gone => connection,
+            Err(error) if !gone && !speaks_of_the_endpoint(&error) => {
                 // Counted by its reason; a line for each would make it worse.
                 tracing::debug!(%error, "can't open connections");
                 return Err(Refusal::Exhausted);
             }
-            Err(error) => {
-                upstream.suspect(&error);
-                lease.finish(Outcome::Failure);
+            failed => {
+                if let (Err(error), false) = (failed, gone) {
+                    // It is left alone until it accepts, and no longer than that:
+                    // not a failure for which it would be ejected.
+                    upstream.suspect(&error);
+                }
+                drop(lease);
                 failed_connects += 1;
                 if failed_connects == CONNECTS {
                     return Err(Refusal::NoEndpoint);
                 }
                 metrics.retried_connect.increment(1);
                 tried.push(upstream.id.clone());
+                started = clock::now();
                 continue;
             }
         };
-        if upstream.is_retired() {
-            // It left while we were connecting: who accepted may be another
-            // container that has been given its address.
-            metrics.retried_connect.increment(1);
-            tried.push(upstream.id.clone());
-            continue;
-        }
-        let spare = Spare::of(&request);
-        match connection.send(request).await {
+        let Some(outgoing) = request.take() else { return Err(Refusal::Reset) };
+        let again = request.again();
+        let may_leave = || {
+            again.is_there() && broke.len() < REPEATS && service.budget.withdraw_at(clock::now())
+        };
+        let asked = upstream.ask(worker, &mut connection, outgoing, started, may_leave);
+        let unanswered = match asked.await {
             Ok(response) => {
                 return Ok((response, Carried { target, lease, connection: Some(connection) }));
             }
-            Err(mut error) => {
-                pooled = false;
-                if let Some(unsent) = error.take_message() {
-                    request = unsent;
-                } else if error.error().is_user() {
-                    return Err(Refusal::BadBody);
-                } else if let Some(spare) = spare {
-                    request = spare.request();
-                } else {
-                    return Err(Refusal::Reset);
-                }
-                if connection.reused {
-                    // It was closed before it knew of this request.
-                    drop(lease);
-                    metrics.retried_stale.increment(1);
-                } else {
-                    lease.finish(Outcome::Failure);
-                    metrics.retried_reset.increment(1);
-                    tried.push(upstream.id.clone());
-                }
-                resets += 1;
-                if resets > RESETS {
-                    return Err(Refusal::Reset);
-                }
+            Err(unanswered) => unanswered,
+        };
+        let broke_off = matches!(unanswered, Unanswered::Unsent(_) | Unanswered::Failed(_));
+        // It was closed before it knew of this request.
+        let stale = broke_off && connection.reused;
+        // What waits for one that hangs has paid before it left.
+        let paid = matches!(unanswered, Unanswered::Hangs);
+        let (retried, sent) = match unanswered {
+            Unanswered::Unsent(unsent) => {
+                request.put_back(*unsent);
+                (&metrics.retried_reset, false)
             }
+            Unanswered::Failed(error) if error.is_user() => return Err(Refusal::BadBody),
+            Unanswered::Failed(error) if error.is_parse() => {
+                lease.finish(Outcome::Failure);
+                return Err(Refusal::BadAnswer);
+            }
+            Unanswered::Failed(_) => (&metrics.retried_reset, true),
+            Unanswered::Hangs => (&metrics.retried_silent, true),
+            Unanswered::Left => (&metrics.retried_left, true),
+        };
+        if !stale {
+            tried.push(upstream.id.clone());
         }
+        if broke_off && !stale {
+            lease.finish(Outcome::Failure);
+        } else {
+            // Whoever hangs or has left is left alone already.
+            drop(lease);
+        }
+        broke.push(Arc::clone(upstream));
+        if sent && !request.rewind() || !may_go_on(&broke).await {
+            return Err(Refusal::Reset);
+        }
+        started = clock::now();
+        if sent && !paid && !service.budget.withdraw_at(started) {
+            metrics.denied.increment(1);
+            return Err(Refusal::Reset);
+        }
+        if stale { &metrics.retried_stale } else { retried }.increment(1);
+        pooled = false;
     }
 }
 
-/// Whether a failed connect says something about the endpoint, and not about
-/// what this process may open.
-fn speaks_of_the_endpoint(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::ConnectionRefused
-            | Kind::ConnectionReset
-            | Kind::ConnectionAborted
-            | Kind::TimedOut
-            | Kind::HostUnreachable
-            | Kind::NetworkUnreachable
-    )
+/// Whether a request that these have not answered may be sent once more.
+async fn may_go_on(broke: &[Arc<Upstream>]) -> bool {
+    if broke.len() > REPEATS {
+        time::sleep(NEWS).await;
+    }
+    let stayed = broke.iter().filter(|upstream| !upstream.is_leaving());
+    broke.len() <= REPEATS_AT_MOST && stayed.count() <= REPEATS
 }
 
+/// An endpoint that has not been tried. One that is on trial gets a request only
+/// if that is the one it is to be tried with, or if there is nobody else.
 fn pick(
     service: &Service,
     tried: &mut Vec<EndpointId>,
     hash: Option<u64>,
-) -> Option<(Target, Lease)> {
+    repeatable: bool,
+) -> Option<(Target, Lease, Option<Trial>)> {
     let cx = PickContext::new().hash(hash);
-    let (member, lease) = service.cluster.pick_untried(tried, &cx)?;
-    Some((member.endpoint.target.clone(), lease))
-}
-
-/// Waits until an endpoint of the service is ready, and gives back the service
-/// as it is by then.
-async fn wait(shared: &Arc<Shared>, service: Arc<Service>) -> Result<Arc<Service>, Refusal> {
-    let state = Arc::clone(&service.shared);
-    let now = Instant::now();
-    let waited = now.saturating_duration_since(state.unready_since(now));
-    let left = shared.options.wait.saturating_sub(waited);
-    if left.is_zero() {
-        return Err(Refusal::NoEndpoint);
-    }
-    let _waiting = Waiting::begin(&service, shared.options.wait_limit)?;
-    let found = async {
-        loop {
-            // Listen first, look second: a change in between is not missed.
-            let mut changed = std::pin::pin!(shared.changed.notified());
-            changed.as_mut().enable();
-            // The host may have gone for good, or come back as another service.
-            let host = &service.plan.host;
-            let table = shared.table.load_full();
-            let current = table.services.iter().find(|service| service.plan.host == *host);
-            if let Some(service) = current
-                && service.cluster.is_ready()
-            {
-                // It may have become so before we had noted that it was not.
-                service.shared.ready();
-                return Arc::clone(service);
+    let Some((member, lease)) = service.cluster.pick_untried(tried, &cx) else {
+        let (target, lease) = service.last_resort(tried)?;
+        return Some((target, lease, None));
+    };
+    let target = &member.endpoint.target;
+    let trial = match target.upstream.admit(repeatable) {
+        Admission::Free => None,
+        Admission::OnTrial(trial) => Some(trial),
+        Admission::No => {
+            let mut avoid: Vec<_> = tried.iter().chain([&member.id]).cloned().collect();
+            while let Some((other, lease)) = service.cluster.pick(&cx.avoid(&avoid)) {
+                let target = &other.endpoint.target;
+                match target.upstream.admit(repeatable) {
+                    Admission::Free => return Some((target.clone(), lease, None)),
+                    Admission::OnTrial(trial) => return Some((target.clone(), lease, Some(trial))),
+                    Admission::No => avoid.push(other.id.clone()),
+                }
             }
-            changed.await;
+            None
         }
     };
-    time::timeout(left, found).await.map_err(|_| Refusal::NoEndpoint)
-}
-
-/// One request in the queue of a service.
-struct Waiting<'a>(&'a Service);
-
-impl<'a> Waiting<'a> {
-    fn begin(service: &'a Service, limit: usize) -> Result<Self, Refusal> {
-        let waiting = &service.shared.waiting;
-        let more = |n: usize| (n < limit).then_some(n + 1);
-        let begun = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        begun.map(|_| Self(service)).map_err(|_| Refusal::QueueFull)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// What is needed to send a request a second time.
-struct Spare(request::Parts);
-
-impl Spare {
-    fn of(request: &Request<RequestBody>) -> Option<Self> {
-        use http_body::Body;
-        if !request.method().is_idempotent() || !request.body().is_end_stream() {
-            return None;
-        }
-        let (mut head, ()) = Request::new(()).into_parts();
-        head.method = request.method().clone();
-        head.uri = request.uri().clone();
-        head.headers = request.headers().clone();
-        Some(Self(head))
-    }
-
-    fn request(self) -> Request<RequestBody> {
-        Request::from_parts(self.0, RequestBody::empty())
-    }
+    Some((target.clone(), lease, trial))
 }

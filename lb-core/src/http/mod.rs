@@ -21,21 +21,31 @@
 
 mod access_log;
 mod body;
+mod connection;
+mod controls;
 mod driver;
 mod error;
 mod exchange;
 mod forward;
 mod head;
 mod journal;
+mod lane;
+mod options;
+mod outgoing;
 mod plane;
+mod pools;
 mod proxy;
+mod queue;
+mod replay;
 mod table;
 mod upgrade;
 mod upstream;
 
 pub use access_log::{AccessLog, Destination};
 pub use body::{RequestBody, ResponseBody};
+pub use controls::{Controls, DrainError};
 pub use driver::Driver;
 pub use error::Refusal;
+pub use options::Options;
 pub use plane::{EndpointReport, Plane, ServiceReport, Standing};
-pub use proxy::{Options, Proxy};
+pub use proxy::Proxy;

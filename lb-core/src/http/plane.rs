@@ -1,8 +1,4 @@
-use std::{
-    fmt,
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use super::{proxy::Shared, table::Service};
 use crate::{
@@ -46,6 +42,8 @@ pub struct EndpointReport {
     pub weight: u32,
     /// Whether it gets requests.
     pub standing: Standing,
+    /// Whether it gets no new requests because somebody has said so.
+    pub drained: bool,
     /// Why not, and what else is wrong with it.
     pub reasons: Vec<String>,
     /// Requests sent to it and not yet finished.
@@ -59,6 +57,8 @@ pub enum Standing {
     Ready,
     /// Its source wants it used; it does not accept connections at the moment.
     Connecting,
+    /// It hangs, or fails more than the others do: it is left alone for a while.
+    Ejected,
     /// It gets no new requests and finishes those it has.
     Draining,
     /// Its source says that it can't serve now.
@@ -71,6 +71,7 @@ impl Standing {
         match self {
             Self::Ready => "ready",
             Self::Connecting => "connecting",
+            Self::Ejected => "ejected",
             Self::Draining => "draining",
             Self::Down => "down",
         }
@@ -114,7 +115,7 @@ impl Plane {
     pub fn observe(&self) {
         let table = self.0.table.load();
         for service in &table.services {
-            let mut numbers = [0; 4];
+            let mut numbers = [0; 5];
             for endpoint in &service.plan.endpoints {
                 numbers[report(service, endpoint).standing as usize] += 1;
             }
@@ -131,7 +132,7 @@ impl Plane {
 }
 
 fn waiting(service: &Service) -> usize {
-    service.shared.waiting.load(Ordering::Relaxed)
+    service.shared.room.waiting()
 }
 
 fn report(service: &Service, endpoint: &PlannedEndpoint) -> EndpointReport {
@@ -150,15 +151,23 @@ fn report(service: &Service, endpoint: &PlannedEndpoint) -> EndpointReport {
             reasons.push("is about to stop".to_owned());
             Standing::Draining
         }
+        State::Active if endpoint.drained => {
+            reasons.push("is drained by command".to_owned());
+            Standing::Draining
+        }
         State::Active if endpoint.weight == 0 => {
             reasons.push("has weight 0".to_owned());
             Standing::Draining
         }
         State::Active => match member {
+            Some(member) if member.endpoint.target.upstream.is_on_trial() => {
+                reasons.push("is tried with one request at a time: it did not answer".to_owned());
+                Standing::Ejected
+            }
             Some(member) if member.load.is_ready() => Standing::Ready,
             Some(member) => {
-                reasons.extend(member.endpoint.target.upstream.trouble());
-                Standing::Connecting
+                reasons.extend(member.endpoint.target.upstream.troubles());
+                if member.load.is_wanted() { Standing::Ejected } else { Standing::Connecting }
             }
             None => {
                 reasons.push("has no address".to_owned());
@@ -174,6 +183,7 @@ fn report(service: &Service, endpoint: &PlannedEndpoint) -> EndpointReport {
         address: endpoint.address,
         weight: endpoint.weight,
         standing,
+        drained: endpoint.drained,
         reasons,
         in_flight: member.map_or(0, |member| member.load.in_flight()),
     }

@@ -6,7 +6,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use ::http::{Method, Request, Response, StatusCode, Version};
@@ -15,8 +14,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tower_service::Service;
 
 use super::{
-    Plane,
-    access_log::{AccessLog, Entry},
+    AccessLog, Options, Plane,
+    access_log::Entry,
     body::{RequestBody, ResponseBody},
     driver::Driver,
     error::Refusal,
@@ -26,48 +25,7 @@ use super::{
     table::Table,
     upgrade,
 };
-use crate::{balance::Algorithm, metrics};
-
-/// How a [`Proxy`] behaves.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Options {
-    /// Workers that will use the proxy, each with connections of its own; 1.
-    pub workers: usize,
-    /// How long opening a connection to an endpoint may take; 250 ms. On a
-    /// container network it takes microseconds, and an address whose container
-    /// is gone doesn't refuse but hangs.
-    pub connect_timeout: Duration,
-    /// How long requests wait while a service has no endpoint that is ready,
-    /// counted from when it had none; 10 s.
-    pub wait: Duration,
-    /// How many requests of one service may wait; 1,024.
-    pub wait_limit: usize,
-    /// The algorithm of services that ask for none; round robin.
-    pub algorithm: Algorithm,
-    /// The host that answers for hosts nobody registered; none.
-    pub default_host: Option<String>,
-    /// Whether what a client says in `X-Forwarded-*` headers is believed; no.
-    /// Right only where every client is a proxy of your own.
-    pub trust_downstream: bool,
-    /// Where requests are written down; nowhere.
-    pub access_log: Option<AccessLog>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            workers: 1,
-            connect_timeout: Duration::from_millis(250),
-            wait: Duration::from_secs(10),
-            wait_limit: 1024,
-            algorithm: Algorithm::default(),
-            default_host: None,
-            trust_downstream: false,
-            access_log: None,
-        }
-    }
-}
+use crate::metrics;
 
 /// A reverse proxy as a tower service: it never fails, every request is
 /// answered.
@@ -86,7 +44,7 @@ pub struct Proxy {
 
 /// What every clone shares.
 pub(super) struct Shared {
-    pub(super) options: Options,
+    pub(super) access_log: Option<AccessLog>,
     pub(super) table: ArcSwap<Table>,
     /// The table has changed, or an endpoint has become ready.
     pub(super) changed: Notify,
@@ -95,12 +53,24 @@ pub(super) struct Shared {
     pub(super) metrics: metrics::Global,
 }
 
+impl Shared {
+    /// Has requests look again that wait for an endpoint: one may be ready.
+    pub(super) fn wake(&self) {
+        for service in &self.table.load().services {
+            if service.shared.room.is_out() && service.cluster.is_ready() {
+                service.shared.room.ready();
+            }
+        }
+        self.changed.notify_waiters();
+    }
+}
+
 impl Proxy {
     /// A proxy without routes, and the [`Driver`] that gives it some.
     pub fn new(options: Options) -> (Self, Driver) {
         let shared = Arc::new(Shared {
-            options,
-            table: ArcSwap::from_pointee(Table::empty()),
+            access_log: options.access_log.clone(),
+            table: ArcSwap::from_pointee(Table::empty(options)),
             changed: Notify::new(),
             settled: watch::Sender::new(false),
             metrics: metrics::Global::new(),
@@ -140,13 +110,13 @@ impl Proxy {
     }
 
     async fn answer(self, request: Request<RequestBody>) -> Response<ResponseBody> {
-        let log = self.shared.options.access_log.is_some();
+        let log = self.shared.access_log.is_some();
         let entry = log.then(|| Entry::new(&request, Arc::clone(&self.client)));
         let mut exchange = Exchange::begin(Arc::clone(&self.shared), self.worker, entry);
         match self.carry(request, &mut exchange).await {
             Ok(answer) => answer.finish(exchange, self.guard),
             Err(refusal) => {
-                self.shared.metrics.refused(refusal);
+                exchange.refused(refusal);
                 let response = refusal.response();
                 exchange.answered(response.status(), response.headers(), None);
                 response.map(|body| ResponseBody::local(body, exchange))
@@ -163,17 +133,18 @@ impl Proxy {
             return Err(Refusal::Connect);
         }
         let host = head::host(&request)?;
-        let service = self.shared.table.load().routes.find(host).cloned();
-        let service = service.ok_or(Refusal::NoRoute)?;
+        let table = self.shared.table.load();
+        let service = table.routes.find(host).cloned().ok_or(Refusal::NoRoute)?;
+        let trust = table.options.trust_downstream;
+        drop(table);
         exchange.routed(Arc::clone(&service));
 
         let client_upgrade = hyper::upgrade::on(&mut request);
         let (mut head, body) = request.into_parts();
-        let trust = self.shared.options.trust_downstream;
         let upgrade = head::to_upstream(&mut head, &self.client, trust);
         let request = Request::from_parts(head, body);
 
-        let (response, carried) = forward(&self.shared, self.worker, service, request).await?;
+        let (response, carried) = forward(&self.shared, service, request, exchange).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
             // Nobody asked; what follows would not be HTTP.
             return Err(Refusal::Reset);

@@ -1,16 +1,16 @@
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
-    time::Instant,
-};
+use std::{collections::HashMap, fmt, sync::Arc};
 
-use super::upstream::{Key, Upstream};
+use super::{
+    Options,
+    upstream::{Key, Upstream},
+};
 use crate::{
-    balance::{Algorithm, Cluster, Member},
-    endpoint::Endpoint,
+    balance::{Algorithm, Cluster, Member, Room},
+    endpoint::{Endpoint, EndpointId},
+    load::Lease,
     metrics,
     registry::{HostPattern, Plan, PlannedService, Routes, Unrouted},
+    resilience::budget::TokenBudget,
 };
 
 /// Everything the request path needs to know, as one immutable snapshot.
@@ -18,6 +18,7 @@ pub(super) struct Table {
     pub(super) routes: Routes<Arc<Service>>,
     pub(super) services: Vec<Arc<Service>>,
     pub(super) unrouted: Vec<Unrouted>,
+    pub(super) options: Arc<Options>,
 }
 
 /// One service: its cluster, and what lives longer than a snapshot.
@@ -26,6 +27,9 @@ pub(super) struct Service {
     pub(super) plan: PlannedService,
     pub(super) algorithm: Algorithm,
     pub(super) cluster: Cluster<Target>,
+    pub(super) options: Arc<Options>,
+    /// What there is for sending requests again.
+    pub(super) budget: Arc<TokenBudget>,
     pub(super) shared: Arc<ServiceState>,
 }
 
@@ -39,45 +43,35 @@ pub(super) struct Target {
 /// What a service keeps from one snapshot to the next.
 pub(super) struct ServiceState {
     pub(super) metrics: metrics::Service,
-    /// Requests that wait for an endpoint.
-    pub(super) waiting: AtomicUsize,
-    /// Since when requests have found no endpoint ready.
-    unready_since: Mutex<Option<Instant>>,
+    /// Where requests wait for an endpoint.
+    pub(super) room: Room,
 }
 
 impl ServiceState {
     fn new(name: &Arc<str>) -> Self {
-        Self {
-            metrics: metrics::Service::new(name),
-            waiting: AtomicUsize::new(0),
-            unready_since: Mutex::new(None),
-        }
-    }
-
-    /// Since when requests have found no endpoint ready, if this one has not.
-    pub(super) fn unready_since(&self, now: Instant) -> Instant {
-        *self.unready_since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now)
-    }
-
-    /// An endpoint has become ready.
-    pub(super) fn ready(&self) {
-        *self.unready_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Self { metrics: metrics::Service::new(name), room: Room::default() }
     }
 }
 
 impl Table {
-    pub(super) fn empty() -> Self {
-        Self { routes: Routes::new([], None), services: Vec::new(), unrouted: Vec::new() }
+    pub(super) fn empty(options: Options) -> Self {
+        let routes = Routes::new([], None);
+        Self { routes, services: Vec::new(), unrouted: Vec::new(), options: Arc::new(options) }
     }
 
-    /// The table that follows from `plan`. A service about which nothing has
-    /// changed keeps its cluster, and so its balancer's position.
+    /// The service of this name, as it is now.
+    pub(super) fn service(&self, host: &HostPattern) -> Option<&Arc<Service>> {
+        let at = self.services.binary_search_by(|service| service.plan.host.cmp(host));
+        at.ok().map(|at| &self.services[at])
+    }
+
+    /// The table that follows from `plan` and `options`. A service about which
+    /// nothing has changed keeps its cluster, and so its balancer's position.
     pub(super) fn next(
         &self,
         plan: Plan,
         upstreams: &HashMap<Key, Arc<Upstream>>,
-        default_host: Option<&str>,
-        default_algorithm: Algorithm,
+        options: &Arc<Options>,
     ) -> Self {
         let mut before: HashMap<&HostPattern, &Arc<Service>> =
             self.services.iter().map(|service| (&service.plan.host, service)).collect();
@@ -85,17 +79,23 @@ impl Table {
             .services
             .into_iter()
             .map(|plan| match before.remove(&plan.host) {
-                Some(same) if same.plan == plan && same.holds(upstreams) => Arc::clone(same),
-                was => Arc::new(Service::next(was, plan, upstreams, default_algorithm)),
+                Some(same) if same.is_current(&plan, upstreams, options) => Arc::clone(same),
+                was => Arc::new(Service::next(was, plan, upstreams, options)),
             })
             .collect();
         let routes = services.iter().map(|service| (service.plan.host.clone(), service));
         // The default host names a service, which may itself be a wildcard.
         let by_name = Routes::new(routes.clone(), None);
+        let default_host = options.default_host.as_deref();
         let default =
             default_host.and_then(|host| by_name.find(host)).map(|found| Arc::clone(found));
         let routes = routes.map(|(host, service)| (host, Arc::clone(service)));
-        Self { routes: Routes::new(routes, default), services, unrouted: plan.unrouted }
+        Self {
+            routes: Routes::new(routes, default),
+            services,
+            unrouted: plan.unrouted,
+            options: Arc::clone(options),
+        }
     }
 }
 
@@ -104,10 +104,10 @@ impl Service {
         was: Option<&Arc<Self>>,
         plan: PlannedService,
         upstreams: &HashMap<Key, Arc<Upstream>>,
-        default_algorithm: Algorithm,
+        options: &Arc<Options>,
     ) -> Self {
         let name: Arc<str> = plan.host.to_string().into();
-        let algorithm = plan.algorithm.unwrap_or(default_algorithm);
+        let algorithm = plan.algorithm.unwrap_or(options.algorithm);
         let shared =
             was.map_or_else(|| Arc::new(ServiceState::new(&name)), |was| Arc::clone(&was.shared));
         let members = was.iter().flat_map(|was| was.cluster.members());
@@ -129,11 +129,38 @@ impl Service {
             })
         });
         let cluster = Cluster::new(members.collect(), &algorithm);
-        Self { name, plan, algorithm, cluster, shared }
+        let retries = |options: &Options| (options.retry_share, options.retries_per_second);
+        let budget = was.filter(|was| retries(&was.options) == retries(options));
+        let budget = budget.map_or_else(
+            || Arc::new(TokenBudget::new(options.retry_share, options.retries_per_second)),
+            |was| Arc::clone(&was.budget),
+        );
+        Self { name, plan, algorithm, cluster, options: Arc::clone(options), budget, shared }
     }
 
-    /// Whether its cluster still is made of the upstreams that are in force.
-    fn holds(&self, upstreams: &HashMap<Key, Arc<Upstream>>) -> bool {
+    /// Somebody who is left alone for his failures, for when nobody else is there:
+    /// he may have been compared with others than those of this service.
+    pub(super) fn last_resort(&self, tried: &[EndpointId]) -> Option<(Target, Lease)> {
+        let members = self.cluster.members().iter();
+        let wanted: Vec<_> = members
+            .filter(|one| one.endpoint.weight > 0 && one.load.is_wanted())
+            .filter(|one| !tried.contains(&one.id))
+            .collect();
+        let member = fastrand::choice(wanted)?;
+        Some((member.endpoint.target.clone(), member.load.lease()))
+    }
+
+    /// Whether it is what would be made of these, its cluster of the upstreams
+    /// that are in force.
+    fn is_current(
+        &self,
+        plan: &PlannedService,
+        upstreams: &HashMap<Key, Arc<Upstream>>,
+        options: &Arc<Options>,
+    ) -> bool {
+        if self.plan != *plan || !Arc::ptr_eq(&self.options, options) {
+            return false;
+        }
         self.cluster.members().iter().all(|member| {
             let mine = &member.endpoint.target.upstream;
             upstreams.get(&mine.key()).is_some_and(|theirs| Arc::ptr_eq(mine, theirs))

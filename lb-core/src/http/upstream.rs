@@ -1,43 +1,51 @@
 use std::{
-    fmt, io, mem,
+    fmt, io,
     net::SocketAddr,
+    pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use ::http::{Request, Response};
 use ::metrics::Histogram;
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1},
-};
-use hyper_util::rt::TokioIo;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::{net::TcpStream, sync::mpsc, time};
+use hyper::body::Incoming;
+use tokio::sync::{Notify, mpsc};
 
-use super::body::RequestBody;
-use crate::{endpoint::EndpointId, load::Load, metrics};
+use super::{body::RequestBody, connection::Connection, lane::Lane};
+use crate::{clock, endpoint::EndpointId, health::Heard, load::Load, metrics, sync::lock};
 
 /// One address of one endpoint, and the connections to it.
 ///
-/// Every worker has a stack of idle connections of its own, so that taking one
-/// contends with nobody. Because they belong to the endpoint's identity and not
-/// to its address, they go when it goes: the next owner of the address never
-/// sees them.
+/// Because they belong to the endpoint's identity and not to its address, they go
+/// when it goes: the next owner of the address never sees them.
 pub(super) struct Upstream {
     pub(super) id: EndpointId,
     pub(super) name: Arc<str>,
     pub(super) address: SocketAddr,
+    /// Names it where decisions on health are made: an endpoint with several
+    /// addresses is several upstreams.
+    pub(super) tag: EndpointId,
     pub(super) load: Arc<Load>,
-    metrics: metrics::Upstream,
-    /// By worker.
-    idle: Box<[Mutex<Vec<Connection>>]>,
+    pub(super) metrics: metrics::Upstream,
+    lanes: Box<[Lane]>,
+    /// Its source has said that it was told to.
+    leaving: AtomicBool,
     retired: AtomicBool,
-    /// Why it is not ready, while its source wants it used.
-    trouble: Mutex<Option<String>>,
+    /// It has been retired for so long that no answer can come any more.
+    cut_off: AtomicBool,
+    left: Notify,
+    /// Its source says that it can't serve.
+    down: AtomicBool,
+    /// And it answers none of what it still has.
+    stuck: AtomicBool,
+    /// One that waits for it may go elsewhere.
+    sounded: AtomicBool,
+    trial: AtomicU8,
+    /// Why it is not used though its source wants it to be, by who says so.
+    troubles: Mutex<[Option<String>; 3]>,
     /// Tells the driver that it has to be probed again.
     suspects: mpsc::UnboundedSender<Key>,
 }
@@ -45,16 +53,46 @@ pub(super) struct Upstream {
 /// An endpoint may listen at several addresses.
 pub(super) type Key = (EndpointId, SocketAddr);
 
-/// A connection that has gone unused for this long is closed: what stands in
-/// between may have forgotten it.
-const IDLE_LIMIT: Duration = Duration::from_secs(60);
+/// Who knows of trouble.
+#[derive(Clone, Copy)]
+pub(super) enum Speaker {
+    Probe,
+    Monitor,
+    Silence,
+}
 
-/// When silent connections are asked whether anybody is there.
-const KEEPALIVE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
+/// Why there is no answer.
+pub(super) enum Unanswered {
+    /// Nothing of the request has gone out.
+    Unsent(Box<Request<RequestBody>>),
+    Failed(hyper::Error),
+    /// The endpoint hangs, and the request goes elsewhere.
+    Hangs,
+    /// The endpoint has ended.
+    Left,
+}
 
-/// Idle connections kept for each worker and endpoint.
-const IDLE_MAX: usize = 256;
+/// Whether a request may go to an upstream.
+pub(super) enum Admission {
+    Free,
+    /// It is the one that the upstream is tried with.
+    OnTrial(Trial),
+    No,
+}
+
+/// An attempt at an upstream on trial; another one may be made when it is over.
+pub(super) struct Trial(Arc<Upstream>);
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        self.0.step_trial(TRIAL_TAKEN, TRIAL_OPEN);
+    }
+}
+
+/// The stages of a trial.
+const NO_TRIAL: u8 = 0;
+const TRIAL_OPEN: u8 = 1;
+const TRIAL_TAKEN: u8 = 2;
 
 impl Upstream {
     pub(super) fn new(
@@ -66,13 +104,21 @@ impl Upstream {
     ) -> Self {
         Self {
             metrics: metrics::Upstream::new(&name),
+            tag: format!("{name} ({address})").into(),
             id,
             name,
             address,
             load: Arc::new(Load::new(false)),
-            idle: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
+            lanes: (0..workers.max(1)).map(|_| Lane::default()).collect(),
+            leaving: AtomicBool::new(false),
             retired: AtomicBool::new(false),
-            trouble: Mutex::new(Some("not yet probed".into())),
+            cut_off: AtomicBool::new(false),
+            left: Notify::new(),
+            down: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
+            sounded: AtomicBool::new(false),
+            trial: AtomicU8::new(NO_TRIAL),
+            troubles: Mutex::new([Some("not yet probed".into()), None, None]),
             suspects,
         }
     }
@@ -81,11 +127,10 @@ impl Upstream {
         (self.id.clone(), self.address)
     }
 
-    /// An idle connection of this worker.
-    pub(super) fn pooled(&self, worker: usize) -> Option<Connection> {
-        let now = Instant::now();
-        let mut idle = self.stack(worker);
-        std::iter::from_fn(|| idle.pop()).find(|connection| connection.is_usable(now))
+    /// An idle connection of this worker, for a request that may be repeated or
+    /// not.
+    pub(super) fn pooled(&self, worker: usize, repeatable: bool) -> Option<Connection> {
+        self.lane(worker).take(repeatable)
     }
 
     /// A new connection, opened within `limit`. The time that took goes into
@@ -95,8 +140,17 @@ impl Upstream {
         limit: Duration,
         duration: &Histogram,
     ) -> io::Result<Connection> {
-        let started = Instant::now();
-        let opened = self.open(limit).await;
+        let left = self.left.notified();
+        if self.is_retired() {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it has left"));
+        }
+        let started = clock::now();
+        let opened = tokio::select! {
+            biased;
+            opened = Connection::open(self.address, limit) => opened,
+            // Whoever accepts now may be another container.
+            () = left => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it has left")),
+        };
         match &opened {
             Ok(_) => {
                 self.metrics.connected.increment(1);
@@ -111,36 +165,70 @@ impl Upstream {
         opened
     }
 
-    async fn open(&self, limit: Duration) -> io::Result<Connection> {
-        let stream =
-            time::timeout(limit, TcpStream::connect(self.address)).await.map_err(|_| {
-                io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {limit:?}"))
-            })??;
-        stream.set_nodelay(true)?;
-        // An endpoint whose network is gone says nothing, ever; a tunnel to it
-        // would stay.
-        SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        // Its errors reach whoever waits for an answer; there is nobody else to
-        // tell.
-        tokio::spawn(connection.with_upgrades());
-        Ok(Connection { sender, reused: false, idle_since: Instant::now() })
+    /// Sends a request that was taken up at `started` and waits for the head of
+    /// its answer, for as long as one may come. While the endpoint hangs,
+    /// `may_leave` is asked whether to go elsewhere.
+    pub(super) fn ask<F>(
+        &self,
+        worker: usize,
+        connection: &mut Connection,
+        request: Request<RequestBody>,
+        started: Instant,
+        may_leave: F,
+    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<'_, F>
+    where
+        F: Fn() -> bool,
+    {
+        let lane = self.lane(worker);
+        let waiting = lane.wait();
+        let cut = lane.cut.notified();
+        let answer = connection.send(request);
+        async move {
+            let _waiting = waiting;
+            let (mut cut, mut answer) = (pin!(cut), pin!(answer));
+            loop {
+                // Listened first and looked second: it can't be missed in between.
+                if self.cut_off.load(Ordering::Acquire) {
+                    return Err(Unanswered::Left);
+                }
+                tokio::select! {
+                    biased;
+                    answer = answer.as_mut() => {
+                        return match answer {
+                            Ok(response) => {
+                                lane.answered(started);
+                                Ok(response)
+                            }
+                            Err(mut error) => Err(match error.take_message() {
+                                Some(unsent) => Unanswered::Unsent(Box::new(unsent)),
+                                None => Unanswered::Failed(error.into_error()),
+                            }),
+                        };
+                    }
+                    () = cut.as_mut() => {}
+                }
+                if (self.hangs() || self.sounded.swap(false, Ordering::Relaxed)) && may_leave() {
+                    return Err(Unanswered::Hangs);
+                }
+                cut.set(lane.cut.notified());
+            }
+        }
     }
 
-    /// Keeps a connection whose answer has been read to its end.
-    pub(super) fn keep(&self, worker: usize, mut connection: Connection) {
-        connection.reused = true;
-        connection.idle_since = Instant::now();
-        if connection.sender.is_closed() {
-            return;
-        }
-        let mut idle = self.stack(worker);
-        // Checked under the lock that closing takes: what is put in after its
-        // look would stay, and keep a server waiting that is told to stop.
-        if idle.len() < IDLE_MAX && self.load.is_ready() {
-            idle.push(connection);
-        }
+    /// Keeps a connection whose answer has been read to its end, unless it is not
+    /// going to be used.
+    pub(super) fn keep(&self, worker: usize, connection: Connection) {
+        self.lane(worker).put(connection, || self.load.is_ready());
+    }
+
+    /// Whether it is about to leave, or was when it left: then it is nobody's
+    /// fault if it breaks off.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_leaving(&self, leaving: bool) {
+        self.leaving.store(leaving, Ordering::Relaxed);
     }
 
     /// Whether the endpoint has left: its address may be somebody else's.
@@ -152,21 +240,97 @@ impl Upstream {
     pub(super) fn retire(&self) {
         self.load.set_ready(false);
         self.retired.store(true, Ordering::Release);
+        self.left.notify_waiters();
         self.close_idle();
+    }
+
+    /// Whatever it had to say would have come by now.
+    pub(super) fn cut_off(&self) {
+        self.cut_off.store(true, Ordering::Release);
+        self.notify();
+    }
+
+    /// Whether its source says that it can't serve.
+    pub(super) fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::Relaxed);
+    }
+
+    /// Says whether what waits for it, though it is down, may go elsewhere.
+    pub(super) fn set_stuck(&self, stuck: bool) {
+        self.stuck.store(stuck, Ordering::Relaxed);
+    }
+
+    /// Lets one of those that wait for it go elsewhere.
+    pub(super) fn sound(&self) {
+        self.sounded.store(true, Ordering::Relaxed);
+        self.notify();
+    }
+
+    /// Whether there is no use in waiting for it.
+    pub(super) fn hangs(&self) -> bool {
+        self.load.is_silent() || self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// Says whether it hangs, to the picks and to those who wait for it.
+    pub(super) fn set_silent(&self, silent: bool) {
+        self.load.set_silent(silent);
+        if silent {
+            self.trial.store(NO_TRIAL, Ordering::Relaxed);
+            self.notify();
+        }
+    }
+
+    /// Gives it one request at a time, or as many as there are.
+    pub(super) fn set_trial(&self, on: bool) {
+        self.trial.store(if on { TRIAL_OPEN } else { NO_TRIAL }, Ordering::Relaxed);
+    }
+
+    /// Whether a request may go there: while it is on trial only one that can be
+    /// repeated, and no second one.
+    #[inline]
+    pub(super) fn admit(self: &Arc<Self>, repeatable: bool) -> Admission {
+        if self.trial.load(Ordering::Relaxed) == NO_TRIAL {
+            Admission::Free
+        } else if repeatable && self.step_trial(TRIAL_OPEN, TRIAL_TAKEN) {
+            Admission::OnTrial(Trial(Arc::clone(self)))
+        } else {
+            Admission::No
+        }
+    }
+
+    fn step_trial(&self, from: u8, to: u8) -> bool {
+        self.trial.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// What has been heard of it, and the longest time an answer took since the
+    /// last call.
+    pub(super) fn heard(&self) -> (Heard, Duration) {
+        let mut heard = Heard { usable: self.load.is_usable(), ..Heard::default() };
+        let mut slowest = Duration::ZERO;
+        for lane in &self.lanes {
+            slowest = slowest.max(lane.heard(&mut heard));
+        }
+        // What it answers late, having hung, says nothing of the others.
+        (heard, if self.load.is_silent() { Duration::ZERO } else { slowest })
+    }
+
+    /// Has those who wait for it look again.
+    pub(super) fn notify(&self) {
+        self.lanes.iter().for_each(|lane| lane.cut.notify_waiters());
     }
 
     /// Closes every idle connection.
     pub(super) fn close_idle(&self) {
-        for idle in &self.idle {
-            drop(mem::take(&mut *lock(idle)));
-        }
+        self.lanes.iter().for_each(Lane::close_idle);
     }
 
     /// Closes the connections that nobody has needed for a while.
     pub(super) fn close_stale(&self, now: Instant) {
-        for idle in &self.idle {
-            lock(idle).retain(|connection| connection.is_usable(now));
-        }
+        self.lanes.iter().for_each(|lane| lane.close_stale(now));
     }
 
     /// Leaves it alone until a probe has succeeded: a connect failed, which is
@@ -174,35 +338,35 @@ impl Upstream {
     pub(super) fn suspect(&self, error: &io::Error) {
         if self.load.set_ready(false) {
             tracing::info!(endpoint = %self.name, %error, "is left alone until it accepts connections");
-            self.set_trouble(Some(error.to_string()));
+            self.set_trouble(Speaker::Probe, Some(error.to_string()));
             // Fails only when the driver is gone, and with it all probing.
             let _ = self.suspects.send(self.key());
         }
     }
 
-    pub(super) fn trouble(&self) -> Option<String> {
-        lock(&self.trouble).clone()
+    /// Whether it gets one request at a time.
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.trial.load(Ordering::Relaxed) != NO_TRIAL
     }
 
-    pub(super) fn set_trouble(&self, trouble: Option<String>) {
-        *lock(&self.trouble) = trouble;
+    pub(super) fn troubles(&self) -> Vec<String> {
+        lock(&self.troubles).iter().flatten().cloned().collect()
+    }
+
+    pub(super) fn set_trouble(&self, speaker: Speaker, trouble: Option<String>) {
+        lock(&self.troubles)[speaker as usize] = trouble;
     }
 
     /// Sets the gauges to what is true now.
     pub(super) fn observe(&self) {
         self.metrics.in_flight.set(self.load.in_flight() as f64);
-        let idle: usize = self.idle.iter().map(|idle| lock(idle).len()).sum();
+        let idle: usize = self.lanes.iter().map(Lane::idle).sum();
         self.metrics.idle.set(idle as f64);
     }
 
-    fn stack(&self, worker: usize) -> MutexGuard<'_, Vec<Connection>> {
-        lock(&self.idle[worker % self.idle.len()])
+    fn lane(&self, worker: usize) -> &Lane {
+        &self.lanes[worker % self.lanes.len()]
     }
-}
-
-/// A panic elsewhere leaves these whole: every change is a single step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Upstream {
@@ -211,28 +375,5 @@ impl fmt::Debug for Upstream {
             .field("id", &self.id)
             .field("address", &self.address)
             .finish_non_exhaustive()
-    }
-}
-
-/// A connection to an endpoint that carries one request at a time.
-pub(super) struct Connection {
-    sender: http1::SendRequest<RequestBody>,
-    /// It has carried a request before, so the other side may have closed it
-    /// without our having seen that yet.
-    pub(super) reused: bool,
-    idle_since: Instant,
-}
-
-impl Connection {
-    /// Sends a request. An error may give it back, if none of it went out.
-    pub(super) async fn send(
-        &mut self,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
-        self.sender.try_send_request(request).await
-    }
-
-    fn is_usable(&self, now: Instant) -> bool {
-        !self.sender.is_closed() && now.saturating_duration_since(self.idle_since) < IDLE_LIMIT
     }
 }

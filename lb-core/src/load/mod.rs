@@ -88,6 +88,24 @@ impl Load {
         self.standing.set(Word::Ejected, ejected)
     }
 
+    /// The word of who listens whether it answers at all, as
+    /// [`Silence`](crate::health::Silence) does. Says whether this changed
+    /// anything.
+    pub fn set_silent(&self, silent: bool) -> bool {
+        self.standing.set(Word::Silent, silent)
+    }
+
+    /// Whether it hangs.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.standing.says(Word::Silent)
+    }
+
+    /// Whether it might be picked if it didn't hang.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_usable(&self) -> bool {
+        self.standing.is_ready_but_for(Word::Silent)
+    }
+
     /// While there is panic, health and ejection count for nothing: so few
     /// endpoints are left that sparing the others would only bring them down.
     /// Says whether this changed anything.
@@ -147,7 +165,7 @@ impl Load {
     }
 
     /// Has `alert` notified by each failure that makes a run of at least
-    /// `consecutive`. Only the first call counts.
+    /// `consecutive`. The last call counts.
     pub fn alert(&self, consecutive: u32, alert: Arc<Notify>) {
         self.tally.alert(consecutive, alert);
     }

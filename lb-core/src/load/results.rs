@@ -1,4 +1,4 @@
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 
 #[cfg(lb_loom)]
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 use super::Outcome;
+use crate::sync::lock;
 
 /// How the requests of one endpoint ended. The counts only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +32,8 @@ pub(super) struct Tally {
     failed: AtomicU64,
     cancelled: AtomicU64,
     consecutive: AtomicU32,
-    alert: OnceLock<(u32, Arc<Notify>)>,
+    /// Looked at by failures only.
+    alert: Mutex<Option<(u32, Arc<Notify>)>>,
 }
 
 impl Tally {
@@ -86,7 +88,7 @@ impl Tally {
     fn failure(&self) {
         self.failed.fetch_add(1, Ordering::Release);
         let run = self.consecutive.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if let Some((threshold, alert)) = self.alert.get()
+        if let Some((threshold, alert)) = &*lock(&self.alert)
             && run >= *threshold
         {
             alert.notify_one();
@@ -102,6 +104,6 @@ impl Tally {
     }
 
     pub(super) fn alert(&self, consecutive: u32, alert: Arc<Notify>) {
-        let _ = self.alert.set((consecutive, alert));
+        *lock(&self.alert) = Some((consecutive, alert));
     }
 }

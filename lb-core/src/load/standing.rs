@@ -19,6 +19,7 @@ pub(super) enum Word {
     Unhealthy = 2,
     Ejected = 4,
     Panic = 8,
+    Silent = 16,
 }
 
 pub(crate) const FULL_SHARE: u16 = 256;
@@ -46,6 +47,12 @@ impl Standing {
     #[inline]
     pub(super) fn is_ready(&self) -> bool {
         ready(self.words.load(Ordering::Acquire))
+    }
+
+    /// What [`is_ready`](Self::is_ready) would be but for this word.
+    #[cfg(feature = "http")]
+    pub(super) fn is_ready_but_for(&self, word: Word) -> bool {
+        ready(self.words.load(Ordering::Acquire) & !(word as u32))
     }
 
     pub(super) fn says(&self, word: Word) -> bool {
@@ -81,6 +88,7 @@ impl Standing {
 }
 
 fn ready(words: u32) -> bool {
-    let troubled = words & (Word::Unhealthy as u32 | Word::Ejected as u32) != 0;
+    let troubles = Word::Unhealthy as u32 | Word::Ejected as u32 | Word::Silent as u32;
+    let troubled = words & troubles != 0;
     words & Word::Wanted as u32 != 0 && (!troubled || words & Word::Panic as u32 != 0)
 }

@@ -4,11 +4,19 @@
 //! All of it is pure. Nothing here connects, waits or logs; a plan says what it
 //! found wrong and its user decides how loudly to repeat it.
 
+mod drained;
 mod host;
+mod linger;
 mod plan;
 mod routes;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     balance::Algorithm,
@@ -16,7 +24,9 @@ use crate::{
     endpoint::{Endpoint, EndpointId},
 };
 
+pub use drained::NotFound;
 pub use host::{HostPattern, InvalidHost};
+pub use linger::Lingering;
 pub use plan::{Conflict, Plan, PlannedEndpoint, PlannedService, Unrouted};
 pub use routes::Routes;
 
@@ -42,6 +52,7 @@ pub struct Registration {
 
 /// One host that an instance answers for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Binding {
     /// The requests it wants.
     pub host: HostPattern,
@@ -50,6 +61,16 @@ pub struct Binding {
     pub address: Option<SocketAddr>,
     /// The algorithm it asks for; `None` to go along with the others.
     pub algorithm: Option<Algorithm>,
+    /// The time over which it wants new endpoints to be given more and more
+    /// requests; `None` to go along with the others.
+    pub slow_start: Option<Duration>,
+}
+
+impl Binding {
+    /// A binding that asks for nothing else.
+    pub fn new(host: HostPattern, address: Option<SocketAddr>) -> Self {
+        Self { host, address, algorithm: None, slow_start: None }
+    }
 }
 
 /// A setting that can't be used: what was said, and what would be right.
@@ -74,6 +95,8 @@ impl fmt::Display for Problem {
 pub struct Registry {
     /// By source, in the order of their names; then by identity.
     sources: BTreeMap<Arc<str>, BTreeMap<EndpointId, Endpoint<Registration>>>,
+    /// Those that are to get no requests, whatever their source says.
+    drained: BTreeSet<EndpointId>,
 }
 
 impl Registry {
@@ -94,13 +117,21 @@ impl Registry {
                 known.remove(&id);
             }
         }
+        let sources = &self.sources;
+        self.drained.retain(|id| sources.values().any(|known| known.contains_key(id)));
     }
 
     /// What follows from it all: the same registrations give the same plan, in
     /// whatever order they came.
     pub fn plan(&self) -> Plan {
-        plan::plan(self.sources.iter().flat_map(|(source, known)| {
+        plan::plan(self.registered(), &self.drained)
+    }
+
+    fn registered(
+        &self,
+    ) -> impl Iterator<Item = (&Arc<str>, &EndpointId, &Endpoint<Registration>)> {
+        self.sources.iter().flat_map(|(source, known)| {
             known.iter().map(move |(id, endpoint)| (source, id, endpoint))
-        }))
+        })
     }
 }

@@ -3,6 +3,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use super::{Binding, HostPattern, Problem, Registration};
@@ -29,6 +30,8 @@ pub struct PlannedService {
     pub host: HostPattern,
     /// The algorithm they ask for.
     pub algorithm: Option<Algorithm>,
+    /// The time they want new endpoints to be given to warm up.
+    pub slow_start: Option<Duration>,
     /// Who serves it, or will.
     pub endpoints: Vec<PlannedEndpoint>,
 }
@@ -48,8 +51,17 @@ pub struct PlannedEndpoint {
     pub weight: u32,
     /// Whether its source wants it used.
     pub state: State,
+    /// Whether an operator wants it drained.
+    pub drained: bool,
     /// Settings of it that were not used.
     pub problems: Vec<Problem>,
+}
+
+impl PlannedEndpoint {
+    /// Whether it is to get requests.
+    pub fn is_wanted(&self) -> bool {
+        self.state == State::Active && self.weight > 0 && !self.drained
+    }
 }
 
 /// An instance that no service includes.
@@ -93,7 +105,10 @@ impl fmt::Display for Conflict {
 
 type Registered<'a> = (&'a Arc<str>, &'a EndpointId, &'a Endpoint<Registration>);
 
-pub(super) fn plan<'a>(registered: impl Iterator<Item = Registered<'a>>) -> Plan {
+pub(super) fn plan<'a>(
+    registered: impl Iterator<Item = Registered<'a>>,
+    drained: &BTreeSet<EndpointId>,
+) -> Plan {
     let mut registered: Vec<_> = registered.collect();
     // The older is right; among equals the order of names, so that the plan
     // doesn't depend on who spoke first.
@@ -132,9 +147,7 @@ pub(super) fn plan<'a>(registered: impl Iterator<Item = Registered<'a>>) -> Plan
         }
         for binding in &registration.bindings {
             let service = services.entry(binding.host.clone()).or_default();
-            if let Some(conflict) = service.agree(binding, &registration.name) {
-                plan.conflicts.push(conflict);
-            }
+            plan.conflicts.extend(service.agree(binding, &registration.name));
             let planned = PlannedEndpoint {
                 id: id.clone(),
                 source: Arc::clone(source),
@@ -142,6 +155,7 @@ pub(super) fn plan<'a>(registered: impl Iterator<Item = Registered<'a>>) -> Plan
                 address: binding.address,
                 weight: endpoint.weight,
                 state: endpoint.state.clone(),
+                drained: drained.contains(id),
                 problems: registration.problems.clone(),
             };
             let listed = service
@@ -155,9 +169,10 @@ pub(super) fn plan<'a>(registered: impl Iterator<Item = Registered<'a>>) -> Plan
     }
     plan.services = services
         .into_iter()
-        .map(|(host, Service { algorithm, endpoints })| PlannedService {
+        .map(|(host, Service { algorithm, slow_start, endpoints })| PlannedService {
             host,
             algorithm: algorithm.map(|(algorithm, _)| algorithm),
+            slow_start: slow_start.map(|(slow_start, _)| slow_start),
             endpoints,
         })
         .collect();
@@ -166,29 +181,46 @@ pub(super) fn plan<'a>(registered: impl Iterator<Item = Registered<'a>>) -> Plan
 
 #[derive(Default)]
 struct Service {
-    algorithm: Option<(Algorithm, Arc<str>)>,
+    algorithm: Agreed<Algorithm>,
+    slow_start: Agreed<Duration>,
     endpoints: Vec<PlannedEndpoint>,
 }
+
+/// What all members share, and by whose word.
+type Agreed<T> = Option<(T, Arc<str>)>;
 
 impl Service {
     /// Takes the binding's word on what all members share, unless an older one
     /// has spoken.
-    fn agree(&mut self, binding: &Binding, name: &Arc<str>) -> Option<Conflict> {
-        let asked = binding.algorithm?;
-        match &self.algorithm {
-            None => {
-                self.algorithm = Some((asked, Arc::clone(name)));
-                None
-            }
-            Some((kept, _)) if *kept == asked => None,
-            Some((kept, by)) => Some(Conflict {
-                host: binding.host.clone(),
-                key: "algorithm",
-                kept: (kept.to_string(), Arc::clone(by)),
-                ignored: (asked.to_string(), Arc::clone(name)),
-            }),
-        }
+    fn agree(&mut self, binding: &Binding, name: &Arc<str>) -> Vec<Conflict> {
+        let algorithm =
+            agree(&mut self.algorithm, binding.algorithm, name, |algorithm| algorithm.to_string());
+        let slow_start =
+            agree(&mut self.slow_start, binding.slow_start, name, |time| format!("{time:?}"));
+        let conflict =
+            |(key, (kept, ignored))| Conflict { host: binding.host.clone(), key, kept, ignored };
+        let disputed = [("algorithm", algorithm), ("slow_start", slow_start)];
+        disputed
+            .into_iter()
+            .filter_map(|(key, disputed)| Some((key, disputed?)))
+            .map(conflict)
+            .collect()
     }
+}
+
+/// A setting and who asks for it.
+type Said = (String, Arc<str>);
+
+/// What was kept and what was not, where they differ.
+fn agree<T: Copy + PartialEq>(
+    agreed: &mut Agreed<T>,
+    asked: Option<T>,
+    name: &Arc<str>,
+    show: impl Fn(T) -> String,
+) -> Option<(Said, Said)> {
+    let asked = asked?;
+    let (kept, by) = agreed.get_or_insert_with(|| (asked, Arc::clone(name)));
+    (*kept != asked).then(|| ((show(*kept), Arc::clone(by)), (show(asked), Arc::clone(name))))
 }
 
 #[cfg(test)]
@@ -199,11 +231,8 @@ mod tests {
     use crate::{discovery::Change, registry::Registry};
 
     fn registration(name: &str, age: u64, hosts: &[&str]) -> Endpoint<Registration> {
-        let bindings = hosts.iter().map(|host| Binding {
-            host: host.parse().unwrap(),
-            address: Some("10.0.0.1:80".parse().unwrap()),
-            algorithm: None,
-        });
+        let address = Some("10.0.0.1:80".parse().unwrap());
+        let bindings = hosts.iter().map(|host| Binding::new(host.parse().unwrap(), address));
         Endpoint::new(Registration {
             name: name.into(),
             created: SystemTime::UNIX_EPOCH + Duration::from_secs(age),

@@ -6,29 +6,34 @@
 //!
 //! All workers accept from the same sockets. A worker that is busy leaves new
 //! connections to the others; and when the process stops, nothing is left behind
-//! in a queue of its own, as it would be with one socket for each worker.
+//! in a queue of its own, as it would be with one socket for each worker. Another
+//! process may accept from them as well: that is how one takes over from the
+//! other without a client that notices (see [`handover`]).
 
+pub mod handover;
+mod listen;
+mod open;
+mod running;
 mod service;
 mod worker;
 
 use std::{
-    fmt, io,
+    io,
     net::{SocketAddr, TcpListener},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     thread,
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::sync::{oneshot, watch};
 
-pub use service::HttpService;
+use open::Open;
+use running::Phase;
 
-/// Connections that wait to be accepted, for each listener.
-const BACKLOG: i32 = 4096;
+pub use listen::adopt;
+pub use open::{Connections, Guard};
+pub use running::Running;
+pub use service::HttpService;
 
 /// Bound listeners, about to be served.
 #[derive(Debug)]
@@ -50,20 +55,6 @@ pub struct Accepted {
     pub guard: Guard,
 }
 
-/// Keeps a connection counted as open.
-#[derive(Debug)]
-pub struct Guard {
-    open: Arc<AtomicUsize>,
-    /// The worker waits until all of these are gone.
-    _alive: tokio::sync::mpsc::Sender<()>,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Server {
     /// Listens on every address.
     ///
@@ -71,12 +62,31 @@ impl Server {
     ///
     /// An address can't be bound; the error says which.
     pub fn bind(addresses: impl IntoIterator<Item = SocketAddr>) -> io::Result<Self> {
-        let listen = |address| {
-            listen(address).map_err(|error| {
+        Self::bind_or_adopt(addresses, &mut Vec::new())
+    }
+
+    /// Listens on every address, with the sockets of `open` that are bound to one
+    /// of them already: another process has handed them over, or the service
+    /// manager has opened them. They are taken out of `open`; what is left there
+    /// nobody has asked for.
+    ///
+    /// # Errors
+    ///
+    /// An address can't be bound; the error says which.
+    pub fn bind_or_adopt(
+        addresses: impl IntoIterator<Item = SocketAddr>,
+        open: &mut Vec<TcpListener>,
+    ) -> io::Result<Self> {
+        let mut listen = |address| {
+            let listener = match adopt(address, open) {
+                Some(listener) => listen::prepare(listener),
+                None => listen::bind(address),
+            };
+            listener.map_err(|error| {
                 io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
             })
         };
-        let listeners = addresses.into_iter().map(listen).collect::<io::Result<_>>()?;
+        let listeners = addresses.into_iter().map(&mut listen).collect::<io::Result<_>>()?;
         let workers = thread::available_parallelism().map_or(1, usize::from);
         Ok(Self { listeners, workers, head_timeout: Duration::from_secs(60) })
     }
@@ -117,15 +127,15 @@ impl Server {
         M: Fn(Accepted) -> S + Clone + Send + 'static,
         S: HttpService,
     {
-        let (stop, stopped) = watch::channel(None);
-        let open = Arc::new(AtomicUsize::new(0));
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let open = Arc::<Open>::default();
         let mut finished = Vec::new();
         for number in 0..self.workers {
             let listeners = self.listeners.iter().map(TcpListener::try_clone);
             let worker = worker::Worker {
                 listeners: listeners.collect::<io::Result<_>>()?,
                 make: make(number),
-                stopped: stopped.clone(),
+                phase: phases.clone(),
                 open: Arc::clone(&open),
                 head_timeout: self.head_timeout,
             };
@@ -136,71 +146,6 @@ impl Server {
                 let _ = done.send(worker.run());
             })?;
         }
-        Ok(Running { stop, open, finished })
+        Ok(Running { listeners: self.listeners, phase, open, finished })
     }
-}
-
-/// Workers at work.
-#[derive(Debug)]
-pub struct Running {
-    stop: watch::Sender<Option<Duration>>,
-    open: Arc<AtomicUsize>,
-    finished: Vec<oneshot::Receiver<io::Result<usize>>>,
-}
-
-impl Running {
-    /// Reads how many connections are open, for as long as it is kept.
-    pub fn connections(&self) -> Connections {
-        Connections(Arc::clone(&self.open))
-    }
-
-    /// Stops accepting, lets requests in flight finish and idle connections
-    /// close, and returns how many connections were cut off at `limit`.
-    ///
-    /// What had already connected is still served.
-    ///
-    /// # Errors
-    ///
-    /// A worker had failed.
-    pub async fn shutdown(self, limit: Duration) -> io::Result<usize> {
-        self.stop.send_replace(Some(limit));
-        let mut cut_off = 0;
-        for worker in self.finished {
-            let ended = worker.await.unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
-            cut_off += ended?;
-        }
-        Ok(cut_off)
-    }
-}
-
-/// The number of open connections.
-#[derive(Clone)]
-pub struct Connections(Arc<AtomicUsize>);
-
-impl Connections {
-    /// As of now.
-    pub fn open(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl fmt::Debug for Connections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Connections").field(&self.open()).finish()
-    }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restarted process takes its address again at once.
-    socket.set_reuse_address(true)?;
-    // Accepted connections inherit these. Answers go out as soon as they are
-    // there; clients that have vanished are noticed.
-    socket.set_tcp_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60));
-    socket.set_tcp_keepalive(&keepalive.with_interval(Duration::from_secs(15)))?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }

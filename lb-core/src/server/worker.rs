@@ -2,10 +2,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,18 +15,22 @@ use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
     task::JoinSet,
-    time,
+    time::{self, Instant},
 };
 
-use super::{Accepted, Guard, HttpService};
+use super::{
+    Accepted, Guard, HttpService, Open,
+    listen::BACKLOG,
+    running::Phase,
+    service::{Closing, leave},
+};
 
 /// One thread that accepts and serves connections.
 pub(super) struct Worker<M> {
     pub(super) listeners: Vec<TcpListener>,
     pub(super) make: M,
-    /// Holds how long draining may take, once it is time.
-    pub(super) stopped: watch::Receiver<Option<Duration>>,
-    pub(super) open: Arc<AtomicUsize>,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) open: Arc<Open>,
     pub(super) head_timeout: Duration,
 }
 
@@ -50,7 +51,7 @@ impl<M> Worker<M> {
         M: Fn(Accepted) -> S + Clone + Send + 'static,
         S: HttpService,
     {
-        let Self { listeners, make, mut stopped, open, head_timeout } = self;
+        let Self { listeners, make, mut phase, open, head_timeout } = self;
         // Of this worker alone: every connection looks at it each time it is
         // polled, and must not contend with other workers for that.
         let (drain, draining) = watch::channel(false);
@@ -64,9 +65,8 @@ impl<M> Worker<M> {
             let local = listener.local_addr()?;
             let (http, make, alive) = (http.clone(), make.clone(), alive.clone());
             let (open, draining) = (Arc::clone(&open), draining.clone());
-            accepting.spawn(accept(listener, draining.clone(), move |stream, peer| {
-                open.fetch_add(1, Ordering::Relaxed);
-                let guard = Guard { open: Arc::clone(&open), _alive: alive.clone() };
+            accepting.spawn(accept(listener, local, phase.clone(), move |stream, peer| {
+                let guard = Guard::new(Arc::clone(&open), alive.clone());
                 let service = make(Accepted { peer, local, guard });
                 let http = http.clone();
                 tokio::spawn(connection(stream, service, http, head_timeout, draining.clone()));
@@ -74,30 +74,47 @@ impl<M> Worker<M> {
         }
         drop(alive);
 
-        // An error says that nobody is left who could stop us: stop now.
-        let limit = match stopped.wait_for(Option::is_some).await {
-            Ok(limit) => limit.unwrap_or_default(),
-            Err(_) => Duration::ZERO,
+        wait_for(&mut phase, |phase| *phase != Phase::Serving).await;
+        leave();
+        wait_for(&mut phase, Phase::is_last).await;
+        let now = phase.borrow().clone();
+        let until = match now {
+            // Whoever wanted to say when is gone: now.
+            Phase::Serving | Phase::Leaving => {
+                drain.send_replace(true);
+                Instant::now()
+            }
+            Phase::Stopping { until } => {
+                drain.send_replace(true);
+                until
+            }
+            Phase::HandedOver { until, .. } => until,
         };
-        drain.send_replace(true);
         while accepting.join_next().await.is_some() {}
         // Nothing is ever sent: this ends when the last guard is gone.
-        let _ = time::timeout(limit, all_gone.recv()).await;
+        if time::timeout_at(until, all_gone.recv()).await.is_err() && !drain.send_replace(true) {
+            // What is idle has only been kept to answer one request more.
+            let _ = time::timeout(LAST_MOMENT, all_gone.recv()).await;
+        }
         Ok(all_gone.sender_strong_count())
     }
 }
 
-/// Accepts until it is time to drain, and then what had already connected.
+/// Accepts until that is over, and then, unless another process does, what had
+/// already connected.
 async fn accept(
     listener: tokio::net::TcpListener,
-    draining: watch::Receiver<bool>,
+    local: SocketAddr,
+    phase: watch::Receiver<Phase>,
     mut serve: impl FnMut(TcpStream, SocketAddr),
 ) {
-    let mut stop = pin!(drained(draining));
+    let mut waits = phase.clone();
+    let mut last = pin!(wait_for(&mut waits, Phase::is_last));
     loop {
         let accepted = tokio::select! {
+            biased;
+            () = last.as_mut() => break,
             accepted = listener.accept() => accepted,
-            () = stop.as_mut() => break,
         };
         match accepted {
             Ok((stream, peer)) => serve(stream, peer),
@@ -110,8 +127,11 @@ async fn accept(
             }
         }
     }
+    if matches!(&*phase.borrow(), Phase::HandedOver { shared, .. } if shared.contains(&local)) {
+        return;
+    }
     // Closing the listener would reset what waits in its queue.
-    for _ in 0..super::BACKLOG {
+    for _ in 0..BACKLOG {
         let Ok(Ok((stream, peer))) = time::timeout(Duration::ZERO, listener.accept()).await else {
             break;
         };
@@ -119,7 +139,12 @@ async fn accept(
     }
 }
 
-/// Ends when it is time to drain, or when nobody is left to say so.
+/// Ends when it has come to this, or when nobody is left to say so.
+async fn wait_for(phase: &mut watch::Receiver<Phase>, wanted: impl FnMut(&Phase) -> bool) {
+    let _ = phase.wait_for(wanted).await;
+}
+
+/// Ends when idle connections are to close.
 async fn drained(mut draining: watch::Receiver<bool>) {
     let _ = draining.wait_for(|&draining| draining).await;
 }
@@ -157,7 +182,7 @@ async fn connection<S: HttpService>(
             let _ = time::timeout(LAST_MOMENT, stream.readable()).await;
         }
     }
-    let service = TowerToHyperService::new(service);
+    let service = TowerToHyperService::new(Closing(service));
     let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = pin!(connection);
     let served = tokio::select! {

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -14,7 +14,7 @@ use std::{
 use lb_core::{
     Endpoint,
     discovery::{self, Sender},
-    http::{Options, Plane, Proxy, ServiceReport},
+    http::{Controls, Options, Plane, Proxy, ServiceReport},
     registry::{Binding, Registration},
     server::{Running, Server},
 };
@@ -33,11 +33,7 @@ pub(crate) fn registration(name: &str, host: &str, address: SocketAddr) -> Regis
     Registration {
         name: name.into(),
         created: SystemTime::UNIX_EPOCH,
-        bindings: vec![Binding {
-            host: host.parse().unwrap(),
-            address: Some(address),
-            algorithm: None,
-        }],
+        bindings: vec![Binding::new(host.parse().unwrap(), Some(address))],
         problems: Vec::new(),
     }
 }
@@ -51,7 +47,8 @@ pub(crate) async fn refuses(address: SocketAddr) {
 
 pub(crate) struct Lb {
     pub(crate) address: SocketAddr,
-    changes: Sender<Registration>,
+    pub(crate) controls: Controls,
+    pub(crate) changes: Sender<Registration>,
     plane: Plane,
     running: Running,
 }
@@ -60,6 +57,7 @@ impl Lb {
     pub(crate) async fn start(options: Options) -> Self {
         let (changes, discovery) = discovery::channel();
         let (proxy, driver) = Proxy::new(options);
+        let controls = driver.controls();
         tokio::spawn(driver.source("test", discovery).run());
         let server = Server::bind(["127.0.0.1:0".parse().unwrap()]).unwrap().workers(1);
         let address = server.local_addresses().unwrap()[0];
@@ -70,7 +68,7 @@ impl Lb {
                 move |accepted| proxy.client(accepted.peer, Some(accepted.local), accepted.guard)
             })
             .unwrap();
-        Self { address, changes, plane, running }
+        Self { address, controls, changes, plane, running }
     }
 
     pub(crate) fn upsert(&self, id: &str, host: &str, address: SocketAddr) {
@@ -332,6 +330,17 @@ impl Backend {
         let length = name.len();
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{name}");
         Self::scripted(Arc::new(move |_, _| Reply::Held(answer.clone().into()))).await
+    }
+
+    /// Answers with its name, unless it hangs: then once released.
+    pub(crate) async fn moody(name: &'static str, hangs: &Arc<AtomicBool>) -> Self {
+        let hangs = Arc::clone(hangs);
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len());
+        Self::scripted(Arc::new(move |_, _| {
+            let answer = answer.clone().into();
+            if hangs.load(Ordering::SeqCst) { Reply::Held(answer) } else { Reply::Answer(answer) }
+        }))
+        .await
     }
 
     /// Answers with the body of the request, or breaks off.

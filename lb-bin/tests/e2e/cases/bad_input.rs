@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-use crate::{compose::socket, engine, lb::Lb, load::Load, scope::Scope, wait};
+use crate::{compose::socket, engine, lb::Lb, load::Plan, scope::Scope, wait};
 
 super::cases! {
     settings_that_cant_be_used_touch_no_other_container,
@@ -26,7 +26,7 @@ fn settings_that_cant_be_used_touch_no_other_container(scope: &Scope) {
     scope.app("good").hosts(&["good"]).start();
     let lb = Lb::start();
     lb.ready(&good, 1);
-    let load = Load::at(lb.address, &good, 100, 4);
+    let load = Plan::new(lb.address, &good).rate(100, 4).start();
 
     let spaced = "two words.test";
     let regex = r"~^app\d\.test$";

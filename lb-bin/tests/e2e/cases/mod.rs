@@ -1,42 +1,49 @@
 //! The cases, by theme.
 
 mod bad_input;
-mod change;
+mod chaos;
 mod compose;
 mod discovery;
-pub(crate) mod engine_restart;
 mod health;
 mod observe;
-mod reuse;
 mod stop;
 
 use crate::{Case, Lack};
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    let themes: [&'static [Case]; 9] = [
+    let themes: [&'static [Case]; 6] = [
         discovery::CASES,
         health::CASES,
-        change::CASES,
-        reuse::CASES,
         compose::CASES,
-        engine_restart::CASES,
         bad_input::CASES,
         observe::CASES,
         stop::CASES,
     ];
-    themes.into_iter().flatten()
+    themes.into_iter().chain(chaos::THEMES).flatten()
 }
 
 fn nothing() -> Result<(), Lack> {
     Ok(())
 }
 
-/// Lists functions as cases of their names: `a, b if needs::root`.
+/// Lists functions as cases of their names: `a, b if needs::root`. Those of the
+/// chaos suite (`chaos: a`) have it before their names, and some an engine of
+/// their own (`chaos, own engine: a`).
 macro_rules! cases {
+    (chaos: $($case:ident $(if $needs:expr)?),* $(,)?) => {
+        $crate::cases::cases!(@list "chaos::", false, $($case $(if $needs)?),*);
+    };
+    (chaos, own engine: $($case:ident),* $(,)?) => {
+        $crate::cases::cases!(@list "chaos::", true, $($case if $crate::engine::needs),*);
+    };
     ($($case:ident $(if $needs:expr)?),* $(,)?) => {
+        $crate::cases::cases!(@list "", false, $($case $(if $needs)?),*);
+    };
+    (@list $before:literal, $own:literal, $($case:ident $(if $needs:expr)?),*) => {
         pub(super) const CASES: &[$crate::Case] = &[$($crate::Case {
-            name: stringify!($case),
+            name: concat!($before, stringify!($case)),
+            own_engine: $own,
             needs: $crate::cases::cases!(@needs $($needs)?),
             run: $case,
         }),*];

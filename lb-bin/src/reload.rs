@@ -1,0 +1,218 @@
+//! Reads the configuration again, and makes of it what can be made while serving.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use lb_core::{
+    Change,
+    discovery::Sender,
+    http::{AccessLog, Controls, Options, Plane},
+    registry::Registration,
+};
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use tokio::time;
+
+use crate::{
+    config::{Config, Invalid},
+    configured,
+};
+
+const RELOADS: &str = "lb_config_reloads_total";
+const LAST: &str = "lb_config_last_reload_success_timestamp_seconds";
+
+/// Puts together flags, environment and file as they are now.
+pub(crate) type Read = Box<dyn Fn() -> Result<Config, Invalid> + Send + Sync>;
+
+/// Makes a filter of diagnostics that has been checked the one in force.
+pub(crate) type SetLog = Box<dyn Fn(&str) + Send + Sync>;
+
+pub(crate) struct Reloader {
+    pub(crate) read: Read,
+    pub(crate) set_log: SetLog,
+    /// What it was started with, but for services and default host, which are
+    /// those in force.
+    pub(crate) config: Config,
+    pub(crate) timing: Arc<Timing>,
+    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) services: Sender<Registration>,
+    pub(crate) controls: Controls,
+    pub(crate) plane: Plane,
+    pub(crate) numbers: Numbers,
+}
+
+/// How long the end may take, as it was said last.
+pub(crate) struct Timing(Mutex<(Option<Duration>, Duration)>);
+
+pub(crate) struct Numbers {
+    done: Counter,
+    invalid: Counter,
+    last: Gauge,
+}
+
+impl Reloader {
+    /// Says what has been done, and to the log as well.
+    ///
+    /// # Errors
+    ///
+    /// The configuration can't be used. Then nothing is changed.
+    pub(crate) async fn reload(&mut self) -> anyhow::Result<String> {
+        let done = self.try_reload().await;
+        match &done {
+            Ok(_) => self.numbers.succeeded(),
+            Err(error) => {
+                self.numbers.invalid.increment(1);
+                tracing::error!(
+                    "the configuration can't be used and the one before stays: {error:#}"
+                );
+            }
+        }
+        done
+    }
+
+    async fn try_reload(&mut self) -> anyhow::Result<String> {
+        let config = (self.read)()?;
+        let services = configured::servers(&config.services).await?;
+
+        // From here on nothing fails.
+        if config.default_host != self.config.default_host {
+            // Whoever is the default host from now on must be there before that is
+            // said, and the one before until it is.
+            let both: Vec<_> =
+                self.config.services.iter().chain(&config.services).cloned().collect();
+            if let Ok(both) = configured::servers(&both).await {
+                self.publish(both);
+                self.appears(config.default_host.as_deref()).await;
+            }
+        }
+        let log = self.access_log.clone();
+        self.controls.reload(options(&config, log)).await;
+        self.publish(services);
+        (self.set_log)(&config.log);
+        self.timing.set(&config);
+
+        let mut done = "the configuration is reloaded".to_owned();
+        if let Some(Err(error)) = self.access_log.as_ref().map(AccessLog::reopen) {
+            done += &format!(
+                "; the access log can't be opened anew and goes on in the old file: {error}"
+            );
+        }
+        let fixed = fixed(&self.config, &config);
+        if fixed.is_empty() {
+            tracing::info!("{done}");
+        } else {
+            let remedy = if fixed.contains(&"--control") {
+                // Another one would look for this one under the new name.
+                "restart it"
+            } else {
+                "restart it, or start another one with --take-over"
+            };
+            done += &format!("; {} can't change while it runs: {remedy}", fixed.join(", "));
+            tracing::warn!("{done}");
+        }
+        self.config.services = config.services;
+        self.config.default_host = config.default_host;
+        Ok(done)
+    }
+
+    fn publish(&self, services: Vec<configured::Server>) {
+        // Fails when the balancer is stopping, and nobody is routed any more.
+        let _ = self.services.send(Change::Reset(services));
+    }
+
+    /// Waits until a host is known, for a moment: it may be one of no service.
+    async fn appears(&self, host: Option<&str>) {
+        let Some(host) = host else { return };
+        let known = async {
+            // One without endpoints is only remembered.
+            while !self
+                .plane
+                .services()
+                .iter()
+                .any(|service| *service.name == *host && !service.endpoints.is_empty())
+            {
+                time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let _ = time::timeout(Duration::from_secs(1), known).await;
+    }
+}
+
+/// What the proxy is told of the configuration.
+pub(crate) fn options(config: &Config, access_log: Option<AccessLog>) -> Options {
+    let mut options = Options::default();
+    options.workers = config.workers();
+    options.connect_timeout = config.connect_timeout;
+    options.wait = config.wait;
+    options.wait_limit = config.wait_limit;
+    options.retry_share = config.retry_share;
+    if config.retry_share == 0.0 {
+        options.retries_per_second = 0.0;
+    }
+    options.eject = config.eject;
+    options.slow_start = Some(config.slow_start).filter(|time| !time.is_zero());
+    options.algorithm = config.algorithm;
+    options.default_host.clone_from(&config.default_host);
+    options.trust_downstream = config.trust_downstream;
+    options.access_log = access_log;
+    options
+}
+
+/// What is another one now, but can't be while the balancer runs.
+fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
+    [
+        ("--listen", before.listen != now.listen),
+        ("--admin", before.admin != now.admin),
+        ("--control", before.control != now.control),
+        ("--docker", before.docker != now.docker),
+        ("--workers", before.workers != now.workers),
+        ("--access-log", before.access_log != now.access_log),
+    ]
+    .into_iter()
+    .filter_map(|(key, differs)| differs.then_some(key))
+    .collect()
+}
+
+impl Timing {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self(Mutex::new((config.stop_delay, config.drain_timeout)))
+    }
+
+    fn set(&self, config: &Config) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            (config.stop_delay, config.drain_timeout);
+    }
+
+    /// The stop delay, if it was said, and the drain timeout.
+    pub(crate) fn get(&self) -> (Option<Duration>, Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Numbers {
+    pub(crate) fn new() -> Self {
+        describe_counter!(
+            RELOADS,
+            "Times the configuration was to be read again, and what came of it."
+        );
+        describe_gauge!(LAST, "When a configuration was last read that is in force, in Unix time.");
+        let numbers = Self {
+            done: counter!(RELOADS, "outcome" => "ok"),
+            invalid: counter!(RELOADS, "outcome" => "invalid"),
+            last: gauge!(LAST),
+        };
+        numbers.now();
+        numbers
+    }
+
+    fn succeeded(&self) {
+        self.done.increment(1);
+        self.now();
+    }
+
+    fn now(&self) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        self.last.set(now.unwrap_or_default().as_secs_f64());
+    }
+}

@@ -1,0 +1,13 @@
+//! The balancer's own life: how it stops, reloads, is told things, and hands over
+//! to another one. Processes and servers on the loopback; no Docker.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
+
+mod activation;
+mod client;
+mod control;
+mod lb;
+mod load;
+mod reload;
+mod site;
+mod stop;
+mod take_over;

@@ -1,0 +1,120 @@
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use ::http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1},
+};
+use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{net::TcpStream, time};
+
+use super::body::RequestBody;
+use crate::clock;
+
+/// A connection to an endpoint that carries one request at a time.
+pub(super) struct Connection {
+    sender: http1::SendRequest<RequestBody>,
+    /// It has carried a request before, so the other side may have closed it
+    /// without our having seen that yet.
+    pub(super) reused: bool,
+    idle_since: Instant,
+}
+
+/// When silent connections are asked whether anybody is there, and given up.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(15))
+    .with_interval(Duration::from_secs(5))
+    .with_retries(3);
+
+impl Connection {
+    /// Opens a connection within `limit`.
+    pub(super) async fn open(address: SocketAddr, limit: Duration) -> io::Result<Self> {
+        let stream = time::timeout(limit, TcpStream::connect(address)).await.map_err(|_| {
+            io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {limit:?}"))
+        })??;
+        stream.set_nodelay(true)?;
+        // An endpoint whose network is gone says nothing, ever; a tunnel to it
+        // would stay.
+        SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        // Its errors reach whoever waits for an answer; there is nobody else to
+        // tell.
+        tokio::spawn(connection.with_upgrades());
+        Ok(Self { sender, reused: false, idle_since: clock::now() })
+    }
+
+    /// Sends a request, before the answer is waited for: nothing has to hold it
+    /// meanwhile. An error may give it back, if none of it went out.
+    pub(super) fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
+    {
+        self.sender.try_send_request(request)
+    }
+
+    /// An answer has been read to its end.
+    pub(super) fn rest(&mut self) {
+        self.reused = true;
+        self.idle_since = clock::now();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Whether it is open and has been unused for less than `limit`.
+    pub(super) fn is_fresh(&self, now: Instant, limit: Duration) -> bool {
+        !self.is_closed() && now.saturating_duration_since(self.idle_since) < limit
+    }
+}
+
+/// Whether a failed connect says something about the endpoint, and not about
+/// what this process may open.
+pub(super) fn speaks_of_the_endpoint(error: &io::Error) -> bool {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    !Errno::from_io_error(error).is_some_and(|error| ours.contains(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_lack_is_not_the_endpoints_fault() {
+        for (error, theirs) in [
+            (io::Error::from(Errno::CONNREFUSED), true),
+            (io::Error::from(Errno::ADDRNOTAVAIL), true),
+            (io::Error::new(io::ErrorKind::TimedOut, "no answer"), true),
+            (io::Error::from(Errno::MFILE), false),
+            (io::Error::from(Errno::NOBUFS), false),
+        ] {
+            assert_eq!(speaks_of_the_endpoint(&error), theirs, "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn it_is_fresh_for_a_while_and_while_it_is_open() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let limit = Duration::from_secs(1);
+        let mut connection = Connection::open(address, limit).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        connection.rest();
+        let rested = connection.idle_since;
+        assert!(connection.is_fresh(rested + Duration::from_millis(999), limit));
+        assert!(!connection.is_fresh(rested + limit, limit));
+        drop(accepted);
+        while !connection.is_closed() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!connection.is_fresh(rested, limit));
+    }
+}

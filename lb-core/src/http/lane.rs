@@ -1,0 +1,128 @@
+use std::{
+    mem,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::connection::Connection;
+use crate::{
+    clock::{self, duration_nanos},
+    health::Heard,
+    sync::lock,
+};
+
+/// What one worker has to do with an upstream, apart from the others, so that
+/// they don't contend.
+#[derive(Default)]
+#[repr(align(128))]
+pub(super) struct Lane {
+    idle: Mutex<Vec<Connection>>,
+    /// Requests sent, and those for whose answer's head nobody waits any more.
+    sent: AtomicU64,
+    settled: AtomicU64,
+    /// Heads of answers that have come.
+    answers: AtomicU64,
+    /// The longest time one took since last asked, in nanoseconds.
+    slowest: AtomicU64,
+    /// The upstream is cut off, or hangs.
+    pub(super) cut: Notify,
+}
+
+/// A connection that has gone unused for this long is closed: what stands in
+/// between may have forgotten it.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// The same for a request that can't be repeated: servers close what has been
+/// idle for a few seconds, and it may be closed while the request is on its way.
+const ONCE_IDLE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Idle connections kept for each worker and endpoint.
+const IDLE_MAX: usize = 256;
+
+impl Lane {
+    /// An idle connection, for a request that may be repeated or not.
+    pub(super) fn take(&self, repeatable: bool) -> Option<Connection> {
+        let now = clock::now();
+        let limit = if repeatable { IDLE_LIMIT } else { ONCE_IDLE_LIMIT };
+        let mut idle = lock(&self.idle);
+        loop {
+            // The last one is the freshest.
+            let last = idle.pop_if(|last| last.is_closed() || last.is_fresh(now, limit))?;
+            if !last.is_closed() {
+                return Some(last);
+            }
+        }
+    }
+
+    /// Keeps a connection that is free again, if it is `wanted`.
+    pub(super) fn put(&self, mut connection: Connection, wanted: impl FnOnce() -> bool) {
+        if connection.is_closed() {
+            return;
+        }
+        connection.rest();
+        let mut idle = lock(&self.idle);
+        // Asked under the lock that closing takes: what is put in after its look
+        // would stay, and keep a server waiting that is told to stop.
+        if idle.len() < IDLE_MAX && wanted() {
+            idle.push(connection);
+        }
+    }
+
+    /// How many connections are idle.
+    pub(super) fn idle(&self) -> usize {
+        lock(&self.idle).len()
+    }
+
+    pub(super) fn close_idle(&self) {
+        drop(mem::take(&mut *lock(&self.idle)));
+    }
+
+    pub(super) fn close_stale(&self, now: Instant) {
+        lock(&self.idle).retain(|connection| connection.is_fresh(now, IDLE_LIMIT));
+    }
+
+    /// A request is sent, and waits for the head of its answer until this is
+    /// dropped.
+    pub(super) fn wait(&self) -> Waiting<'_> {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        Waiting(self)
+    }
+
+    /// The head of an answer has come to a request that was begun then.
+    pub(super) fn answered(&self, begun: Instant) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        let took = duration_nanos(clock::now().saturating_duration_since(begun));
+        if took > self.slowest.load(Ordering::Relaxed) {
+            self.slowest.fetch_max(took, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds what was `heard` here, and gives the longest time an answer took since
+    /// the last call.
+    pub(super) fn heard(&self, heard: &mut Heard) -> Duration {
+        // In this order, lest more have been settled than were sent.
+        let settled = self.settled.load(Ordering::Acquire);
+        let sent = self.sent.load(Ordering::Relaxed);
+        heard.sent += sent;
+        heard.waiting += usize::try_from(sent.saturating_sub(settled)).unwrap_or(usize::MAX);
+        heard.answers += self.answers.load(Ordering::Relaxed);
+        if self.slowest.load(Ordering::Relaxed) == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(self.slowest.swap(0, Ordering::Relaxed))
+    }
+}
+
+/// One request that waits for the head of its answer.
+pub(super) struct Waiting<'a>(&'a Lane);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.settled.fetch_add(1, Ordering::Release);
+    }
+}

@@ -1,0 +1,65 @@
+use std::time::Duration;
+
+use super::AccessLog;
+use crate::balance::Algorithm;
+
+/// How a [`Proxy`](super::Proxy) behaves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Workers that will use the proxy, each with connections of its own; 1.
+    pub workers: usize,
+    /// How long opening a connection to an endpoint may take; 250 ms. On a
+    /// container network it takes microseconds, and an address whose container
+    /// is gone doesn't refuse but hangs.
+    pub connect_timeout: Duration,
+    /// The share of requests that may be sent again after they had gone out, and
+    /// how many a second beside them, for each service; 0.2 and 10. Requests
+    /// that never reached an endpoint don't count.
+    pub retry_share: f64,
+    /// See [`retry_share`](Self::retry_share).
+    pub retries_per_second: f64,
+    /// How much of the body of an idempotent request is kept so that it can be
+    /// sent again, in bytes; 64 KiB. One with a longer body is sent once.
+    pub replay_limit: usize,
+    /// Whether an endpoint that hangs, or fails more than the others do, is left
+    /// alone for a while; yes.
+    pub eject: bool,
+    /// The time over which new endpoints are given more and more requests, of
+    /// services that ask for none; none.
+    pub slow_start: Option<Duration>,
+    /// How long requests wait while a service has no endpoint that is ready,
+    /// counted from when it had none; 10 s.
+    pub wait: Duration,
+    /// How many requests of one service may wait; 1,024.
+    pub wait_limit: usize,
+    /// The algorithm of services that ask for none; round robin.
+    pub algorithm: Algorithm,
+    /// The host that answers for hosts nobody registered; none.
+    pub default_host: Option<String>,
+    /// Whether what a client says in `X-Forwarded-*` headers is believed; no.
+    /// Right only where every client is a proxy of your own.
+    pub trust_downstream: bool,
+    /// Where requests are written down; nowhere.
+    pub access_log: Option<AccessLog>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            connect_timeout: Duration::from_millis(250),
+            retry_share: 0.2,
+            retries_per_second: 10.0,
+            replay_limit: 64 << 10,
+            eject: true,
+            slow_start: None,
+            wait: Duration::from_secs(10),
+            wait_limit: 1024,
+            algorithm: Algorithm::default(),
+            default_host: None,
+            trust_downstream: false,
+            access_log: None,
+        }
+    }
+}
