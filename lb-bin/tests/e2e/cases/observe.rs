@@ -148,17 +148,16 @@ fn the_access_log_is_ncsa_combined_with_host_and_container(scope: &Scope) {
     lines.sort_by_key(|line| line.status);
     let short: Vec<_> = lines
         .iter()
-        .map(|line| {
-            (line.host.as_str(), line.request.as_str(), line.status, line.upstream.as_str())
-        })
+        .map(|line| (line.host.as_str(), line.request.as_str(), line.status, line.end.as_str()))
         .collect();
     let unknown = scope.host("unknown");
+    let answered = format!("{:?} 1 -", app.name);
     assert_eq!(
         short,
         [
-            (host.as_str(), "GET /a?b=c HTTP/1.1", 200, app.name.as_str()),
-            (host.as_str(), "GET /?status=404&size=10 HTTP/1.1", 404, app.name.as_str()),
-            (unknown.as_str(), "GET / HTTP/1.1", 503, "-"),
+            (host.as_str(), "GET /a?b=c HTTP/1.1", 200, answered.as_str()),
+            (host.as_str(), "GET /?status=404&size=10 HTTP/1.1", 404, answered.as_str()),
+            (unknown.as_str(), "GET / HTTP/1.1", 503, "\"-\" 0 no_route"),
         ]
     );
     assert_eq!(lines[0].bytes, greeting.body.len());
@@ -203,11 +202,13 @@ struct Line {
     status: u16,
     bytes: usize,
     agent: String,
-    upstream: String,
+    /// The container, how many attempts, and why the balancer answered itself.
+    end: String,
 }
 
 impl Line {
-    /// `host client - - [time] "request" status bytes "referer" "agent" "upstream"`
+    /// `host client - - [time] "request" status bytes "referer" "agent" "container"
+    /// seconds attempts reason`
     #[track_caller]
     fn parse(line: &str) -> Self {
         Self::read(line).unwrap_or_else(|| panic!("not a line of an access log: {line:?}"))
@@ -220,8 +221,11 @@ impl Line {
         let (request, rest) = rest.split_once("\" ")?;
         let (status, rest) = rest.split_once(' ')?;
         let (bytes, rest) = rest.split_once(" \"")?;
-        let quoted: Vec<_> = rest.strip_suffix('"')?.split("\" \"").collect();
-        let [_referer, agent, upstream] = quoted[..] else { return None };
+        let quoted: Vec<_> = rest.split("\" \"").collect();
+        let [_referer, agent, end] = quoted[..] else { return None };
+        let (container, end) = end.split_once("\" ")?;
+        let (seconds, end) = end.split_once(' ')?;
+        (seconds.parse::<f64>().ok()? < 10.0).then_some(())?;
         // 22/Nov/2026:16:48:00 +0000
         let shape = |c: char| match c {
             '0'..='9' => 'd',
@@ -238,7 +242,7 @@ impl Line {
             status: status.parse().ok()?,
             bytes: bytes.parse().ok()?,
             agent: agent.to_owned(),
-            upstream: upstream.to_owned(),
+            end: format!("{container:?} {end}"),
         })
     }
 }
