@@ -143,17 +143,55 @@ pub(crate) struct Options {
     )]
     pub(crate) algorithm: Option<String>,
 
-    /// Whether X-Forwarded-* headers of clients are believed: `true` or `false`.
-    /// Say false where clients connect to the balancer directly. [default: true,
-    /// as nginx-proxy does]
+    /// Whose X-Forwarded-* headers are believed: `true` for everybody's, `false` for
+    /// nobody's, or the networks of your proxies, as 10.0.0.0/8,192.0.2.7. Say false
+    /// where clients connect to the balancer directly. [default: true, as
+    /// nginx-proxy does]
     #[arg(
         long,
         env = "TRUST_DOWNSTREAM_PROXY",
         global = true,
-        value_name = "BOOL",
-        help_heading = "Routing"
+        value_name = "BOOL|NETWORKS",
+        help_heading = "Headers"
     )]
     pub(crate) trust_downstream_proxy: Option<String>,
+
+    /// Whether containers get the header Forwarded as well: `on` or `off`.
+    /// [default: off]
+    #[arg(
+        long,
+        env = "LB_FORWARDED",
+        global = true,
+        value_name = "on|off",
+        help_heading = "Headers"
+    )]
+    pub(crate) forwarded: Option<String>,
+
+    /// The name under which the balancer appears in the header Via, of requests and
+    /// of answers. [default: off]
+    #[arg(long, env = "LB_VIA", global = true, value_name = "NAME", help_heading = "Headers")]
+    pub(crate) via: Option<String>,
+
+    /// Whether requests without an X-Request-Id get one: `on` or `off`. [default: on]
+    #[arg(
+        long,
+        env = "LB_REQUEST_ID",
+        global = true,
+        value_name = "on|off",
+        help_heading = "Headers"
+    )]
+    pub(crate) request_id: Option<String>,
+
+    /// Whether requests without a traceparent (W3C Trace Context) get one: `on` or
+    /// `off`. [default: on]
+    #[arg(
+        long,
+        env = "LB_TRACEPARENT",
+        global = true,
+        value_name = "on|off",
+        help_heading = "Headers"
+    )]
+    pub(crate) traceparent: Option<String>,
 
     /// How long opening a connection to a container may take. [default: 250ms]
     #[arg(

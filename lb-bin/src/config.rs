@@ -9,17 +9,21 @@ use std::{
 };
 
 use clap::{ArgMatches, parser::ValueSource};
-use lb_core::{balance::Algorithm, http::Destination, registry::HostPattern};
+use lb_core::{
+    balance::Algorithm,
+    http::{Destination, Forwarding, Trust},
+    registry::HostPattern,
+};
 
 use crate::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, Options},
     control,
     file::{File, Scalar},
 };
 
 use parse::{
     any, destination, duration, endpoints, from_str, host, listen_address, log_filter, number,
-    on_or_off, share, stdout_unless, truth, unless_off,
+    on_or_off, proxy_name, share, stdout_unless, truth, unless_off,
 };
 
 mod parse;
@@ -41,8 +45,8 @@ pub(crate) struct Config {
     pub(crate) services: Vec<Service>,
     pub(crate) default_host: Option<String>,
     pub(crate) algorithm: Algorithm,
-    pub(crate) trust_downstream: bool,
-    /// Whether somebody has thought about it.
+    pub(crate) forwarding: Forwarding,
+    /// Whether somebody has thought about who is believed.
     pub(crate) trust_was_said: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) wait: Duration,
@@ -128,12 +132,7 @@ impl Config {
         )?;
         let docker = setting("docker", &options.docker, &file.docker)
             .map_or(Ok(true), |given| given.parse(on_or_off))?;
-        let trust = setting(
-            "trust_downstream_proxy",
-            &options.trust_downstream_proxy,
-            &file.trust_downstream_proxy,
-        );
-        let trust = trust.map(|given| given.parse(truth)).transpose()?;
+        let (forwarding, trust_was_said) = forwarding(options, &from, &file)?;
         let time = |id, typed, written, default| {
             setting(id, typed, written)
                 .map_or(Ok(Duration::from_millis(default)), |given: Setting| given.parse(duration))
@@ -184,8 +183,8 @@ impl Config {
             services,
             algorithm: setting("algorithm", &options.algorithm, &file.algorithm)
                 .map_or(Ok(Algorithm::default()), |given| given.parse(from_str))?,
-            trust_downstream: trust.unwrap_or(true),
-            trust_was_said: trust.is_some() || matches!(cli.command, Some(Command::Demo(_))),
+            forwarding,
+            trust_was_said: trust_was_said || matches!(cli.command, Some(Command::Demo(_))),
             connect_timeout: time(
                 "connect_timeout",
                 &options.connect_timeout,
@@ -367,6 +366,37 @@ fn services(typed: &[String], from: &Origins<'_>, file: &File) -> Result<Vec<Ser
         });
     }
     Ok(services)
+}
+
+/// What endpoints are told of clients, and whether it was said who is believed.
+fn forwarding(
+    options: &Options,
+    from: &Origins<'_>,
+    file: &File,
+) -> Result<(Forwarding, bool), Invalid> {
+    let setting = |id, typed: &Option<String>, written: &Option<Scalar>| {
+        from.setting(id, typed.as_deref(), written.as_ref())
+    };
+    let switch = |id, typed, written, default| {
+        setting(id, typed, written).map_or(Ok(default), |given: Setting| given.parse(on_or_off))
+    };
+    let trust = setting(
+        "trust_downstream_proxy",
+        &options.trust_downstream_proxy,
+        &file.trust_downstream_proxy,
+    );
+    let usual = Forwarding::default();
+    let mut forwarding = Forwarding::default();
+    forwarding.trust =
+        trust.as_ref().map_or(Ok(Trust::everybody()), |given| given.parse(from_str))?;
+    forwarding.forwarded =
+        switch("forwarded", &options.forwarded, &file.forwarded, usual.forwarded)?;
+    forwarding.via = setting("via", &options.via, &file.via)
+        .map_or(Ok(None), |given| given.parse(|text| unless_off(text, proxy_name)))?;
+    forwarding.request_id =
+        switch("request_id", &options.request_id, &file.request_id, usual.request_id)?;
+    forwarding.trace = switch("traceparent", &options.traceparent, &file.traceparent, usual.trace)?;
+    Ok((forwarding, trust.is_some()))
 }
 
 /// The demo is for the one who runs it, who may not be allowed to take port 80.

@@ -154,7 +154,7 @@ pub(crate) fn options(config: &Config, access_log: Option<AccessLog>) -> Options
     options.slow_start = Some(config.slow_start).filter(|time| !time.is_zero());
     options.algorithm = config.algorithm;
     options.default_host.clone_from(&config.default_host);
-    options.trust_downstream = config.trust_downstream;
+    options.forwarding.clone_from(&config.forwarding);
     options.access_log = access_log;
     options
 }

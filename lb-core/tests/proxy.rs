@@ -8,7 +8,12 @@ mod trouble;
 
 use std::time::Duration;
 
-use lb_core::{Endpoint, balance::Algorithm, endpoint::State, http::Options};
+use lb_core::{
+    Endpoint,
+    balance::Algorithm,
+    endpoint::State,
+    http::{Options, Trust},
+};
 
 use support::{Backend, Client, Lb};
 
@@ -39,7 +44,7 @@ async fn a_client_stays_with_its_endpoint() {
         [Backend::hello("a").await, Backend::hello("b").await, Backend::hello("c").await];
     let mut options = Options::default();
     options.algorithm = Algorithm::RingHash;
-    options.trust_downstream = true;
+    options.forwarding.trust = Trust::everybody();
     let lb = Lb::start(options).await;
     for (backend, name) in backends.iter().zip(["a", "b", "c"]) {
         lb.upsert(name, "app.local", backend.address);
@@ -378,6 +383,26 @@ async fn head_and_connect_are_answered_as_they_should_be() {
     assert_eq!(client.get("app.local", "/").await.body, "hello", "the connection is in step");
     let connect = lb.client().await.raw("CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n").await;
     assert_eq!(connect.status, 405);
+}
+
+#[tokio::test]
+async fn what_is_not_passed_on_is_answered_here() {
+    let backend = Backend::hello("hello").await;
+    let lb = Lb::start(Options::default()).await;
+    lb.upsert("1", "app.local", backend.address);
+    lb.ready("app.local", 1).await;
+    for (request, status) in [
+        ("TRACE / HTTP/1.1\r\nHost: app.local\r\n\r\n", 405),
+        ("OPTIONS * HTTP/1.1\r\nHost: app.local\r\nMax-Forwards: 0\r\n\r\n", 200),
+        (
+            "POST / HTTP/1.1\r\nHost: app.local\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            501,
+        ),
+        ("GET http://app.local/ HTTP/1.1\r\nHost: other.local\r\n\r\n", 400),
+    ] {
+        assert_eq!(lb.client().await.raw(request).await.status, status, "{request}");
+    }
+    assert_eq!(backend.requests(), 0);
 }
 
 #[tokio::test]

@@ -113,6 +113,16 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A name in `Via`, which is a token there.
+pub(super) fn proxy_name(text: &str) -> Result<String, String> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_token) {
+        Ok(text.to_owned())
+    } else {
+        Err("write one word, such as lb, or off".into())
+    }
+}
+
 pub(super) fn host(text: &str) -> Result<HostPattern, String> {
     from_str(text)
 }

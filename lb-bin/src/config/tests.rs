@@ -26,7 +26,8 @@ fn defaults_are_right_for_most() {
     assert_eq!(config.admin, "127.0.0.1:9180".parse().ok());
     assert!(config.docker.is_some());
     assert_eq!(config.access_log, Some(Destination::Stdout));
-    assert!(config.trust_downstream && !config.trust_was_said);
+    assert_eq!(config.forwarding.trust, Trust::everybody());
+    assert!(!config.trust_was_said);
     assert_eq!(config.workers, None);
 }
 
@@ -73,6 +74,22 @@ fn what_is_done_about_failures_can_be_said() {
     assert_eq!(file.slow_start, Duration::from_secs(30));
     let error = read(&["--retry-budget=20%"], &[]).unwrap_err();
     assert_eq!(error, r#"--retry-budget is "20%": write a share from 0 to 1, such as 0.2"#);
+}
+
+#[test]
+fn what_containers_are_told_can_be_said() {
+    let flags = ["--trust-downstream-proxy=10.0.0.0/8,::1", "--via=lb", "--request-id=off"];
+    let told = read(&flags, &[]);
+    let Forwarding { trust, forwarded, via, request_id, trace, .. } = told.unwrap().forwarding;
+    assert_eq!(trust, "10.0.0.0/8,::1".parse().unwrap());
+    assert_eq!((forwarded, via.as_deref(), request_id, trace), (false, Some("lb"), false, true));
+    let file = written("forwarded = true\nvia = \"off\"\ntraceparent = \"off\"").unwrap();
+    assert!(file.forwarding.forwarded && !file.forwarding.trace);
+    assert_eq!(file.forwarding.via, None);
+    let error = read(&["--trust-downstream-proxy=maybe"], &[]).unwrap_err();
+    assert!(error.starts_with(r#"--trust-downstream-proxy is "maybe": "#), "{error}");
+    let error = read(&["--via=two words"], &[]).unwrap_err();
+    assert_eq!(error, r#"--via is "two words": write one word, such as lb, or off"#);
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::{
     fmt,
     fs::{File, OpenOptions},
     io::{self, Write},
+    net::IpAddr,
     path::PathBuf,
     sync::{
         Arc, Mutex, Weak,
@@ -15,7 +16,7 @@ use ::http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use jiff::Zoned;
 use metrics::Counter;
 
-use super::head::Client;
+use super::client::Client;
 use crate::sync::lock;
 
 /// Where the access log goes.
@@ -218,6 +219,8 @@ pub(super) struct Outcome<'a> {
 pub(super) struct Entry {
     host: Option<HeaderValue>,
     client: Arc<Client>,
+    /// Who the client is, if it isn't who connected.
+    origin: Option<IpAddr>,
     method: Method,
     uri: Uri,
     version: Version,
@@ -231,12 +234,17 @@ impl Entry {
         Self {
             host: header(header::HOST),
             client,
+            origin: None,
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
             referer: header(header::REFERER),
             agent: header(header::USER_AGENT),
         }
+    }
+
+    pub(super) fn speaks_for(&mut self, origin: IpAddr) {
+        self.origin = Some(origin);
     }
 
     fn line(
@@ -252,8 +260,8 @@ impl Entry {
         let host = host.filter(|host| !host.is_empty()).unwrap_or(b"-");
         escape(out, host, true);
         out.push(b' ');
-        match self.client.address {
-            Some(address) => print(out, format_args!("{}", address.ip().to_canonical())),
+        match self.origin.or_else(|| Some(self.client.address?.ip())) {
+            Some(ip) => print(out, format_args!("{}", ip.to_canonical())),
             None => out.push(b'-'),
         }
         print(out, format_args!(" - - [{stamp}] \"{} ", self.method));

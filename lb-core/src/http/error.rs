@@ -10,8 +10,13 @@ pub enum Refusal {
     BadHost,
     /// The body of the request can't be read.
     BadBody,
-    /// The method is CONNECT: this is not a forward proxy.
-    Connect,
+    /// The body comes in a transfer coding other than chunked.
+    Coding,
+    /// The method is CONNECT, as this is not a forward proxy, or TRACE, which would
+    /// show a client what stands between it and the endpoint.
+    Method,
+    /// OPTIONS that may not go any further: `Max-Forwards` is 0.
+    LastHop,
     /// No service answers for the host.
     NoRoute,
     /// No endpoint of the service became ready in time.
@@ -29,10 +34,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::BadHost,
         Self::BadBody,
-        Self::Connect,
+        Self::Coding,
+        Self::Method,
+        Self::LastHop,
         Self::NoRoute,
         Self::NoEndpoint,
         Self::QueueFull,
@@ -45,7 +52,9 @@ impl Refusal {
     pub fn status(self) -> StatusCode {
         match self {
             Self::BadHost | Self::BadBody => StatusCode::BAD_REQUEST,
-            Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Coding => StatusCode::NOT_IMPLEMENTED,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::LastHop => StatusCode::OK,
             Self::NoRoute | Self::NoEndpoint | Self::QueueFull | Self::Exhausted => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -58,7 +67,9 @@ impl Refusal {
         match self {
             Self::BadHost => "bad_host",
             Self::BadBody => "bad_body",
-            Self::Connect => "connect_method",
+            Self::Coding => "transfer_coding",
+            Self::Method => "method",
+            Self::LastHop => "last_hop",
             Self::NoRoute => "no_route",
             Self::NoEndpoint => "no_endpoint",
             Self::QueueFull => "queue_full",
@@ -73,7 +84,9 @@ impl Refusal {
         match self {
             Self::BadHost => "400 Bad Request: exactly one valid Host is needed\n",
             Self::BadBody => "400 Bad Request: the body can't be read\n",
-            Self::Connect => "405 Method Not Allowed: CONNECT is not served here\n",
+            Self::Coding => "501 Not Implemented: no transfer coding but chunked\n",
+            Self::Method => "405 Method Not Allowed: neither CONNECT nor TRACE is served here\n",
+            Self::LastHop => "200 OK: this is as far as Max-Forwards goes\n",
             Self::NoRoute => "503 Service Unavailable: nothing here answers for this host\n",
             Self::NoEndpoint => "503 Service Unavailable: no server is ready, try again soon\n",
             Self::QueueFull => "503 Service Unavailable: too many requests, try again soon\n",
@@ -92,13 +105,18 @@ impl Refusal {
             Self::NoEndpoint | Self::QueueFull | Self::Exhausted => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
-            Self::Connect => {
+            Self::Method | Self::LastHop => {
                 headers.insert(
                     header::ALLOW,
                     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
                 );
             }
-            Self::BadHost | Self::BadBody | Self::NoRoute | Self::Reset | Self::BadAnswer => {}
+            Self::BadHost
+            | Self::BadBody
+            | Self::Coding
+            | Self::NoRoute
+            | Self::Reset
+            | Self::BadAnswer => {}
         }
         response
     }

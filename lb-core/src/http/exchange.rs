@@ -1,9 +1,10 @@
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use ::http::{StatusCode, header::HeaderMap};
+use ::http::{StatusCode, Version, header::HeaderMap};
 
 use super::{
     access_log::{Entry, Outcome as Logged},
@@ -72,6 +73,20 @@ impl Exchange {
     /// It is about to be sent to an endpoint, for the first time or again.
     pub(super) fn attempted(&mut self) {
         self.attempts = self.attempts.saturating_add(1);
+    }
+
+    /// The client that has sent it says for whom.
+    pub(super) fn speaks_for(&mut self, origin: Option<IpAddr>) {
+        if let (Some(entry), Some(origin)) = (&mut self.entry, origin) {
+            entry.speaks_for(origin);
+        }
+    }
+
+    /// Enters the proxy in an answer that came in `version`, where it was told to.
+    pub(super) fn sign(&self, headers: &mut HeaderMap, version: Version) {
+        if let Some(service) = &self.service {
+            service.options.forwarding.enter(headers, version);
+        }
     }
 
     /// The balancer answers it itself.

@@ -21,12 +21,14 @@
 
 mod access_log;
 mod body;
+mod client;
 mod connection;
 mod controls;
 mod driver;
 mod error;
 mod exchange;
 mod forward;
+mod forwarding;
 mod head;
 mod journal;
 mod lane;
@@ -46,6 +48,7 @@ pub use body::{RequestBody, ResponseBody};
 pub use controls::{Controls, DrainError};
 pub use driver::Driver;
 pub use error::Refusal;
+pub use forwarding::{Forwarding, Trust, TrustError};
 pub use options::Options;
 pub use plane::{EndpointReport, Plane, ServiceReport, Standing};
 pub use proxy::Proxy;

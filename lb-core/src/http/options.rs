@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::AccessLog;
+use super::{AccessLog, Forwarding};
 use crate::balance::Algorithm;
 
 /// How a [`Proxy`](super::Proxy) behaves.
@@ -37,9 +37,8 @@ pub struct Options {
     pub algorithm: Algorithm,
     /// The host that answers for hosts nobody registered; none.
     pub default_host: Option<String>,
-    /// Whether what a client says in `X-Forwarded-*` headers is believed; no.
-    /// Right only where every client is a proxy of your own.
-    pub trust_downstream: bool,
+    /// What endpoints are told of clients, and which clients are believed.
+    pub forwarding: Forwarding,
     /// Where requests are written down; nowhere.
     pub access_log: Option<AccessLog>,
 }
@@ -58,7 +57,7 @@ impl Default for Options {
             wait_limit: 1024,
             algorithm: Algorithm::default(),
             default_host: None,
-            trust_downstream: false,
+            forwarding: Forwarding::default(),
             access_log: None,
         }
     }

@@ -17,11 +17,12 @@ use super::{
     AccessLog, Options, Plane,
     access_log::Entry,
     body::{RequestBody, ResponseBody},
+    client::Client,
     driver::Driver,
     error::Refusal,
     exchange::{Carried, Exchange, keeps_alive},
     forward::forward,
-    head::{self, Client},
+    head,
     table::Table,
     upgrade,
 };
@@ -129,25 +130,35 @@ impl Proxy {
         mut request: Request<RequestBody>,
         exchange: &mut Exchange,
     ) -> Result<Answer, Refusal> {
-        if request.method() == Method::CONNECT {
-            return Err(Refusal::Connect);
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+            return Err(Refusal::Method);
+        }
+        if !head::is_plainly_framed(request.headers()) {
+            return Err(Refusal::Coding);
+        }
+        if request.method() == Method::OPTIONS && !head::may_go_on(request.headers_mut()) {
+            return Err(Refusal::LastHop);
         }
         let host = head::host(&request)?;
         let table = self.shared.table.load();
         let service = table.routes.find(host).cloned().ok_or(Refusal::NoRoute)?;
-        let trust = table.options.trust_downstream;
-        drop(table);
         exchange.routed(Arc::clone(&service));
 
         let client_upgrade = hyper::upgrade::on(&mut request);
         let (mut head, body) = request.into_parts();
-        let upgrade = head::to_upstream(&mut head, &self.client, trust);
+        let sent = head::to_upstream(&mut head, &self.client, &table.options.forwarding);
+        drop(table);
+        exchange.speaks_for(sent.origin);
+        let upgrade = sent.upgrade;
         let request = Request::from_parts(head, body);
 
         let (response, carried) = forward(&self.shared, service, request, exchange).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
             // Nobody asked; what follows would not be HTTP.
             return Err(Refusal::Reset);
+        }
+        if !head::is_plainly_framed(response.headers()) {
+            return Err(Refusal::BadAnswer);
         }
         Ok(Answer { response, carried, client_upgrade: upgrade.then_some(client_upgrade) })
     }
@@ -171,7 +182,9 @@ impl Answer {
         if upgraded || !keeps_alive(response.version(), response.headers()) {
             carried.connection = None;
         }
+        let version = response.version();
         head::to_client(response.headers_mut(), upgraded);
+        exchange.sign(response.headers_mut(), version);
         *response.version_mut() = Version::HTTP_11;
         exchange.answered(response.status(), response.headers(), Some(carried));
         if let (true, Some(client)) = (upgraded, client_upgrade) {

@@ -1,0 +1,218 @@
+//! What the proxy changes in the heads of requests and answers.
+
+mod hop;
+mod host;
+
+use std::net::IpAddr;
+
+use ::http::{HeaderMap, HeaderValue, Uri, Version, header, request, uri};
+
+use super::{client::Client, forwarding::Forwarding};
+use hop::Hop;
+
+pub(super) use hop::{connection_tokens, is_plainly_framed};
+pub(super) use host::host;
+
+/// What came of making a head one of ours.
+pub(super) struct Sent {
+    /// Whether it asks for an upgrade.
+    pub(super) upgrade: bool,
+    /// Who the client is, if it isn't who connected.
+    pub(super) origin: Option<IpAddr>,
+}
+
+/// Makes the head of a request one of ours: for this hop, in origin form, with
+/// the client's address in it.
+pub(super) fn to_upstream(
+    head: &mut request::Parts,
+    client: &Client,
+    forwarding: &Forwarding,
+) -> Sent {
+    let hop = Hop::of(&head.headers);
+    let upgrade = hop.upgrade.is_some();
+    let host = head.uri.authority().map(uri::Authority::as_str);
+    if let Some(host) = host.and_then(|host| HeaderValue::from_str(host).ok()) {
+        head.headers.insert(header::HOST, host);
+    } else if !head.headers.contains_key(header::HOST) {
+        // Who speaks HTTP/1.1 names one, and be it nobody (RFC 9112, section 3.2).
+        head.headers.insert(header::HOST, HeaderValue::from_static(""));
+    }
+    if head.uri.authority().is_some() || head.uri.scheme().is_some() {
+        head.uri = origin_form(&head.uri);
+    }
+    hop.replace(&mut head.headers);
+    // What CGI programs would take for the variable HTTP_PROXY (httpoxy).
+    head.headers.remove("proxy");
+    let target = head.uri.path_and_query();
+    let origin = forwarding.to_upstream(&mut head.headers, client, head.version, target);
+    head.version = Version::HTTP_11;
+    Sent { upgrade, origin }
+}
+
+/// Makes the head of an answer one of ours.
+pub(super) fn to_client(headers: &mut HeaderMap, upgraded: bool) {
+    let upgrade = upgraded.then(|| headers.get(header::UPGRADE).cloned()).flatten();
+    Hop::default().replace(headers);
+    if let Some(protocol) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol);
+    }
+}
+
+/// Counts down how often OPTIONS may be passed on, if it says so; not at all if it
+/// comes to nothing (RFC 9110, section 7.6.2).
+pub(super) fn may_go_on(headers: &mut HeaderMap) -> bool {
+    let Some(left) = headers.get_mut(header::MAX_FORWARDS) else { return true };
+    match left.to_str().ok().and_then(|left| left.parse::<u32>().ok()) {
+        Some(0) => false,
+        Some(more) => {
+            *left = HeaderValue::from(more - 1);
+            true
+        }
+        // Who can't be understood can't ask for anything.
+        None => true,
+    }
+}
+
+fn origin_form(uri: &Uri) -> Uri {
+    let path = uri.path_and_query().cloned();
+    let mut parts = uri::Parts::default();
+    parts.path_and_query = Some(path.unwrap_or_else(|| uri::PathAndQuery::from_static("/")));
+    Uri::from_parts(parts).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use ::http::{HeaderName, Request};
+
+    use super::*;
+
+    fn sent(request: request::Builder) -> (request::Parts, bool) {
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        let client = Client::new("10.1.2.3:5000".parse().ok(), None);
+        let mut forwarding = Forwarding::default();
+        (forwarding.request_id, forwarding.trace) = (false, false);
+        let sent = to_upstream(&mut head, &client, &forwarding);
+        (head, sent.upgrade)
+    }
+
+    fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+        headers.get(name).map_or("-", |value| value.to_str().unwrap())
+    }
+
+    #[test]
+    fn what_belongs_to_the_connection_stays_on_it() {
+        let (head, upgrade) = sent(
+            Request::builder()
+                .uri("http://app.local/a?b")
+                .header("connection", "keep-alive, X-Secret, content-length")
+                .header("keep-alive", "timeout=5")
+                .header("x-secret", "1")
+                .header("te", "deflate")
+                .header("upgrade", "h2c")
+                .header("proxy", "http://evil")
+                .header("content-length", "5")
+                .header("accept", "*/*"),
+        );
+        assert!(!upgrade, "an Upgrade that Connection doesn't name is none");
+        assert_eq!(head.uri, "/a?b");
+        let told = |name: &&str| !name.starts_with("x-");
+        let mut names: Vec<_> = head.headers.keys().map(HeaderName::as_str).filter(told).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["accept", "content-length", "host"]);
+        assert!(!head.headers.contains_key("x-secret"));
+        assert_eq!(text(&head.headers, "host"), "app.local");
+    }
+
+    #[test]
+    fn a_length_beside_chunks_is_none() {
+        let both = Request::builder()
+            .header("host", "a")
+            .header("transfer-encoding", "chunked")
+            .header("content-length", "5");
+        let (head, _) = sent(both);
+        assert!(!head.headers.contains_key("content-length"));
+        let mut headers = HeaderMap::new();
+        headers.insert("transfer-encoding", HeaderValue::from_static("chunked"));
+        headers.insert("content-length", HeaderValue::from_static("5"));
+        to_client(&mut headers, false);
+        assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn trailers_are_passed_on_by_who_takes_them() {
+        let (head, _) = sent(
+            Request::builder()
+                .header("host", "a")
+                .header("te", "gzip;q=0.5, Trailers")
+                .header("trailer", "x-sum"),
+        );
+        assert_eq!(text(&head.headers, "te"), "trailers");
+        assert_eq!(text(&head.headers, "connection"), "te");
+        assert_eq!(text(&head.headers, "trailer"), "x-sum");
+        let (head, _) = sent(Request::builder().header("host", "a").header("te", "gzip"));
+        assert_eq!((text(&head.headers, "te"), text(&head.headers, "connection")), ("-", "-"));
+    }
+
+    #[test]
+    fn only_one_coding_is_everybodys() {
+        for (codings, expected) in [
+            (&[][..], true),
+            (&["chunked"], true),
+            (&["Chunked"], true),
+            (&["gzip, chunked"], false),
+            (&["gzip", "chunked"], false),
+            (&["chunked, chunked"], false),
+            (&["chunked;x"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for coding in codings {
+                headers.append("transfer-encoding", HeaderValue::from_static(coding));
+            }
+            assert_eq!(is_plainly_framed(&headers), expected, "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_is_passed_on() {
+        let (head, upgrade) = sent(
+            Request::builder()
+                .header("host", "a")
+                .header("connection", "Keep-Alive, Upgrade")
+                .header("upgrade", "websocket"),
+        );
+        assert!(upgrade);
+        assert_eq!(text(&head.headers, "connection"), "upgrade");
+        assert_eq!(text(&head.headers, "upgrade"), "websocket");
+    }
+
+    #[test]
+    fn a_tunnel_of_http2_is_not() {
+        let request = Request::builder()
+            .header("host", "a")
+            .header("connection", "Upgrade, HTTP2-Settings")
+            .header("http2-settings", "x")
+            .header("upgrade", "websocket, H2C");
+        let (head, upgrade) = sent(request);
+        assert!(!upgrade && !head.headers.contains_key("upgrade"));
+        assert!(!head.headers.contains_key("http2-settings"));
+    }
+
+    #[test]
+    fn the_ways_left_are_counted() {
+        for (given, expected, left) in
+            [("1", true, "0"), ("0", false, "0"), ("x", true, "x"), ("-1", true, "-1")]
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert("max-forwards", HeaderValue::from_static(given));
+            assert_eq!((may_go_on(&mut headers), &headers["max-forwards"]), (expected, &left.parse().unwrap()));
+        }
+        assert!(may_go_on(&mut HeaderMap::new()));
+    }
+
+    #[test]
+    fn who_names_no_host_is_given_none() {
+        let (head, _) = sent(Request::builder().version(Version::HTTP_10));
+        assert_eq!((text(&head.headers, "host"), head.version), ("", Version::HTTP_11));
+    }
+}
