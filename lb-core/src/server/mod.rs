@@ -10,11 +10,14 @@
 //! process may accept from them as well: that is how one takes over from the
 //! other without a client that notices (see [`handover`]).
 
+mod connection;
 pub mod handover;
+mod limits;
 mod listen;
 mod open;
 mod running;
 mod service;
+mod stream;
 mod worker;
 
 use std::{
@@ -22,7 +25,6 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread,
-    time::Duration,
 };
 
 use tokio::sync::{oneshot, watch};
@@ -30,6 +32,7 @@ use tokio::sync::{oneshot, watch};
 use open::Open;
 use running::Phase;
 
+pub use limits::Limits;
 pub use listen::adopt;
 pub use open::{Connections, Guard};
 pub use running::Running;
@@ -40,7 +43,7 @@ pub use service::HttpService;
 pub struct Server {
     listeners: Vec<TcpListener>,
     workers: usize,
-    head_timeout: Duration,
+    limits: Limits,
 }
 
 /// A connection that has just been accepted.
@@ -88,7 +91,7 @@ impl Server {
         };
         let listeners = addresses.into_iter().map(&mut listen).collect::<io::Result<_>>()?;
         let workers = thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { listeners, workers, head_timeout: Duration::from_secs(60) })
+        Ok(Self { listeners, workers, limits: Limits::default() })
     }
 
     /// How many workers serve; as many as there are cores, unless set here.
@@ -98,11 +101,10 @@ impl Server {
         self
     }
 
-    /// How long a connection may take to send the head of its first or its next
-    /// request before it is closed; 60 seconds unless set here.
+    /// What clients may take up; the usual, unless set here.
     #[must_use]
-    pub fn head_timeout(mut self, limit: Duration) -> Self {
-        self.head_timeout = limit;
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -129,6 +131,7 @@ impl Server {
     {
         let (phase, phases) = watch::channel(Phase::Serving);
         let open = Arc::<Open>::default();
+        let limits = Arc::new(self.limits);
         let mut finished = Vec::new();
         for number in 0..self.workers {
             let listeners = self.listeners.iter().map(TcpListener::try_clone);
@@ -137,7 +140,7 @@ impl Server {
                 make: make(number),
                 phase: phases.clone(),
                 open: Arc::clone(&open),
-                head_timeout: self.head_timeout,
+                limits: Arc::clone(&limits),
             };
             let (done, ended) = oneshot::channel();
             finished.push(ended);

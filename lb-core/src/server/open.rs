@@ -1,12 +1,17 @@
 use std::{
+    collections::HashMap,
     fmt,
+    net::{IpAddr, Ipv6Addr},
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use tokio::sync::{Notify, mpsc};
+
+use super::Limits;
+use crate::sync::lock;
 
 /// The open connections of all workers.
 #[derive(Debug, Default)]
@@ -14,6 +19,9 @@ pub(super) struct Open {
     count: AtomicUsize,
     /// Told each time the last one has closed.
     none: Notify,
+    /// Those of each client, if that is limited.
+    of_clients: Mutex<HashMap<IpAddr, usize>>,
+    turned_away: AtomicU64,
 }
 
 impl Open {
@@ -27,25 +35,65 @@ impl Open {
             closed.await;
         }
     }
+
+    /// Counts a connection of `client`, unless there are too many already.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        client: IpAddr,
+        limits: &Limits,
+        alive: &mpsc::Sender<()>,
+    ) -> Option<Guard> {
+        let before = self.count.fetch_add(1, Ordering::Relaxed);
+        // Uncounts itself where it is dropped.
+        let mut guard = Guard { open: Arc::clone(self), client: None, _alive: alive.clone() };
+        let has_room = before < limits.connections
+            && limits.connections_per_client.is_none_or(|most| {
+                let client = network(client);
+                let mut clients = lock(&self.of_clients);
+                let open = clients.entry(client).or_default();
+                let has_room = *open < most;
+                if has_room {
+                    *open += 1;
+                    guard.client = Some(client);
+                }
+                has_room
+            });
+        if !has_room {
+            self.turned_away.fetch_add(1, Ordering::Relaxed);
+        }
+        has_room.then_some(guard)
+    }
+}
+
+/// Whoever has an IPv6 address has a network of them.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        v4 => v4,
+    }
 }
 
 /// Keeps a connection counted as open.
 #[derive(Debug)]
 pub struct Guard {
     open: Arc<Open>,
+    /// Whose it is, if that is counted.
+    client: Option<IpAddr>,
     /// The worker waits until all of these are gone.
     _alive: mpsc::Sender<()>,
 }
 
-impl Guard {
-    pub(super) fn new(open: Arc<Open>, alive: mpsc::Sender<()>) -> Self {
-        open.count.fetch_add(1, Ordering::Relaxed);
-        Self { open, _alive: alive }
-    }
-}
-
 impl Drop for Guard {
     fn drop(&mut self) {
+        if let Some(client) = self.client {
+            let mut clients = lock(&self.open.of_clients);
+            if let Some(open) = clients.get_mut(&client) {
+                *open -= 1;
+                if *open == 0 {
+                    clients.remove(&client);
+                }
+            }
+        }
         if self.open.count.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.open.none.notify_waiters();
         }
@@ -61,10 +109,52 @@ impl Connections {
     pub fn open(&self) -> usize {
         self.0.count.load(Ordering::Relaxed)
     }
+
+    /// How many were turned away so far, as there were too many.
+    pub fn turned_away(&self) -> u64 {
+        self.0.turned_away.load(Ordering::Relaxed)
+    }
 }
 
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Connections").field(&self.open()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admit(open: &Arc<Open>, client: &str, limits: &Limits) -> Option<Guard> {
+        open.admit(client.parse().unwrap(), limits, &mpsc::channel(1).0)
+    }
+
+    #[test]
+    fn there_are_no_more_than_there_may_be() {
+        let open = Arc::<Open>::default();
+        let limits = Limits { connections: 2, ..Limits::default() };
+        let first = admit(&open, "10.0.0.1", &limits).unwrap();
+        let _second = admit(&open, "10.0.0.1", &limits).unwrap();
+        assert!(admit(&open, "10.0.0.2", &limits).is_none());
+        drop(first);
+        assert!(admit(&open, "10.0.0.2", &limits).is_some());
+        let connections = Connections(open);
+        assert_eq!((connections.open(), connections.turned_away()), (1, 1));
+    }
+
+    #[test]
+    fn nor_of_one_client() {
+        let open = Arc::<Open>::default();
+        let limits = Limits { connections_per_client: Some(1), ..Limits::default() };
+        let first = admit(&open, "10.0.0.1", &limits).unwrap();
+        assert!(admit(&open, "::ffff:10.0.0.1", &limits).is_none(), "that is the same one");
+        let _other = admit(&open, "10.0.0.2", &limits).unwrap();
+        let _v6 = admit(&open, "2001:db8::1", &limits).unwrap();
+        assert!(admit(&open, "2001:db8::ffff:1", &limits).is_none());
+        let _network = admit(&open, "2001:db8:0:1::1", &limits).unwrap();
+        drop(first);
+        assert!(admit(&open, "10.0.0.1", &limits).is_some());
+        assert_eq!(lock(&open.of_clients).len(), 3, "who has none is forgotten");
     }
 }

@@ -2,10 +2,14 @@ use std::{
     cell::Cell,
     future::Future,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -58,9 +62,20 @@ pub(super) fn leave() {
 }
 
 /// A service whose answers ask for the end of their connection once the worker is
-/// about to end.
+/// about to end, or when the connection has had its share of requests. Its clones
+/// serve the same connection.
 #[derive(Clone)]
-pub(super) struct Closing<S>(pub(super) S);
+pub(super) struct Closing<S> {
+    service: S,
+    left: Option<Arc<AtomicU64>>,
+}
+
+impl<S> Closing<S> {
+    /// At most so many `requests` are served, if there is a limit.
+    pub(super) fn new(service: S, requests: Option<u64>) -> Self {
+        Self { service, left: requests.map(|requests| Arc::new(requests.into())) }
+    }
+}
 
 impl<S: HttpService> Service<Request<Incoming>> for Closing<S> {
     type Response = Response<S::Body>;
@@ -68,11 +83,15 @@ impl<S: HttpService> Service<Request<Incoming>> for Closing<S> {
     type Future = Answer<S::Answer>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Failure>> {
-        self.0.poll_ready(cx)
+        self.service.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        Answer { answer: self.0.call(request) }
+        // HTTP/2 has other words for it.
+        let may_close = request.version() < Version::HTTP_2;
+        let is_last =
+            self.left.as_ref().is_some_and(|left| left.fetch_sub(1, Ordering::Relaxed) <= 1);
+        Answer { answer: self.service.call(request), may_close, is_last }
     }
 }
 
@@ -80,6 +99,8 @@ pin_project! {
     pub(super) struct Answer<F> {
         #[pin]
         answer: F,
+        may_close: bool,
+        is_last: bool,
     }
 }
 
@@ -90,8 +111,10 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut answer = ready!(self.project().answer.poll(cx));
-        if LEAVING.get()
+        let this = self.project();
+        let mut answer = ready!(this.answer.poll(cx));
+        if *this.may_close
+            && (*this.is_last || LEAVING.get())
             && let Ok(response) = &mut answer
             // That header says something else there, and there is no next request.
             && response.status() != StatusCode::SWITCHING_PROTOCOLS

@@ -6,11 +6,6 @@ use std::{
     time::Duration,
 };
 
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
@@ -19,10 +14,11 @@ use tokio::{
 };
 
 use super::{
-    Accepted, Guard, HttpService, Open,
+    Accepted, HttpService, Limits, Open,
+    connection::{LAST_MOMENT, Protocols, Stage},
     listen::BACKLOG,
     running::Phase,
-    service::{Closing, leave},
+    service::leave,
 };
 
 /// One thread that accepts and serves connections.
@@ -31,8 +27,14 @@ pub(super) struct Worker<M> {
     pub(super) make: M,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) open: Arc<Open>,
-    pub(super) head_timeout: Duration,
+    pub(super) limits: Arc<Limits>,
 }
+
+/// What those are told who are too many, as HTTP/1 has it.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: text/plain; charset=utf-8\r\ncontent-length: 58\r\n\
+    retry-after: 1\r\nconnection: close\r\n\r\n\
+    503 Service Unavailable: too many connections, come later\n";
 
 impl<M> Worker<M> {
     /// Serves until it is told to stop, and says how many connections were
@@ -51,48 +53,51 @@ impl<M> Worker<M> {
         M: Fn(Accepted) -> S + Clone + Send + 'static,
         S: HttpService,
     {
-        let Self { listeners, make, mut phase, open, head_timeout } = self;
-        // Of this worker alone: every connection looks at it each time it is
-        // polled, and must not contend with other workers for that.
-        let (drain, draining) = watch::channel(false);
+        let Self { listeners, make, mut phase, open, limits } = self;
+        let (stage, stages) = watch::channel(Stage::Serving);
         let (alive, mut all_gone) = mpsc::channel(1);
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(head_timeout);
+        let protocols = Protocols::new(Arc::clone(&limits), stages);
 
         let mut accepting = JoinSet::new();
         for listener in listeners {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let local = listener.local_addr()?;
-            let (http, make, alive) = (http.clone(), make.clone(), alive.clone());
-            let (open, draining) = (Arc::clone(&open), draining.clone());
+            let (protocols, make, alive) = (protocols.clone(), make.clone(), alive.clone());
+            let (open, limits) = (Arc::clone(&open), Arc::clone(&limits));
             accepting.spawn(accept(listener, local, phase.clone(), move |stream, peer| {
-                let guard = Guard::new(Arc::clone(&open), alive.clone());
-                let service = make(Accepted { peer, local, guard });
-                let http = http.clone();
-                tokio::spawn(connection(stream, service, http, head_timeout, draining.clone()));
+                let Some(guard) = open.admit(peer.ip(), &limits, &alive) else {
+                    // It may have gone, or not listen.
+                    let _ = stream.try_write(TOO_MANY);
+                    return;
+                };
+                let make = make.clone();
+                tokio::spawn(protocols.clone().serve(stream, peer, local, guard, make));
             }));
         }
         drop(alive);
 
         wait_for(&mut phase, |phase| *phase != Phase::Serving).await;
         leave();
+        stage.send_replace(Stage::Leaving);
         wait_for(&mut phase, Phase::is_last).await;
         let now = phase.borrow().clone();
         let until = match now {
             // Whoever wanted to say when is gone: now.
             Phase::Serving | Phase::Leaving => {
-                drain.send_replace(true);
+                stage.send_replace(Stage::Closing);
                 Instant::now()
             }
             Phase::Stopping { until } => {
-                drain.send_replace(true);
+                stage.send_replace(Stage::Closing);
                 until
             }
             Phase::HandedOver { until, .. } => until,
         };
         while accepting.join_next().await.is_some() {}
         // Nothing is ever sent: this ends when the last guard is gone.
-        if time::timeout_at(until, all_gone.recv()).await.is_err() && !drain.send_replace(true) {
+        if time::timeout_at(until, all_gone.recv()).await.is_err()
+            && stage.send_replace(Stage::Closing) != Stage::Closing
+        {
             // What is idle has only been kept to answer one request more.
             let _ = time::timeout(LAST_MOMENT, all_gone.recv()).await;
         }
@@ -144,11 +149,6 @@ async fn wait_for(phase: &mut watch::Receiver<Phase>, wanted: impl FnMut(&Phase)
     let _ = phase.wait_for(wanted).await;
 }
 
-/// Ends when idle connections are to close.
-async fn drained(mut draining: watch::Receiver<bool>) {
-    let _ = draining.wait_for(|&draining| draining).await;
-}
-
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -159,41 +159,15 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// What a connection without a request gets when it is time to drain.
-const LAST_MOMENT: Duration = Duration::from_millis(100);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-async fn connection<S: HttpService>(
-    stream: TcpStream,
-    service: S,
-    http: http1::Builder,
-    head_timeout: Duration,
-    draining: watch::Receiver<bool>,
-) {
-    // A connection that hyper has read nothing from is closed when it is told to
-    // shut down, though its request may have arrived: hand it over with the
-    // request, and leave one that is on its way a moment at the end.
-    tokio::select! {
-        readable = time::timeout(head_timeout, stream.readable()) => {
-            if readable.is_err() {
-                return;
-            }
-        }
-        () = drained(draining.clone()) => {
-            let _ = time::timeout(LAST_MOMENT, stream.readable()).await;
-        }
-    }
-    let service = TowerToHyperService::new(Closing(service));
-    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    let mut connection = pin!(connection);
-    let served = tokio::select! {
-        biased;
-        served = connection.as_mut() => served,
-        () = drained(draining) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = served {
-        tracing::debug!(%error, "a client's connection ended early");
+    #[test]
+    fn who_is_too_many_is_told_in_whole() {
+        let text = std::str::from_utf8(TOO_MANY).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
+        assert!(!head.contains("  "));
     }
 }

@@ -1,0 +1,210 @@
+//! The life of one client's connection.
+
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use hyper::server::conn::{http1, http2};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::watch,
+    time,
+};
+
+use super::{Accepted, Guard, HttpService, Limits, service::Closing, stream::Stream};
+
+/// What the connections of a worker are served with.
+#[derive(Clone)]
+pub(super) struct Protocols {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    limits: Arc<Limits>,
+    /// Of this worker alone: every connection looks at it each time it is polled,
+    /// and must not contend with other workers for that.
+    stage: watch::Receiver<Stage>,
+}
+
+/// How far the end of a worker has come for its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Serving,
+    /// Every request is to be the last one of its connection.
+    Leaving,
+    /// What is idle is closed.
+    Closing,
+}
+
+/// What a connection without a request gets when it is time to close.
+pub(super) const LAST_MOMENT: Duration = Duration::from_millis(100);
+
+/// How every connection of HTTP/2 begins (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// More than most requests, and less than a page.
+const FIRST_READ: usize = 2048;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    Http1,
+    Http2,
+}
+
+impl Version {
+    /// The version that this is the beginning of, if that much can be said.
+    fn of(start: &[u8]) -> Option<Self> {
+        let known = start.len().min(PREFACE.len());
+        if start[..known] != PREFACE[..known] {
+            Some(Self::Http1)
+        } else {
+            (known == PREFACE.len()).then_some(Self::Http2)
+        }
+    }
+}
+
+impl Protocols {
+    pub(super) fn new(limits: Arc<Limits>, stage: watch::Receiver<Stage>) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head_timeout)
+            .max_header_size(limits.head_size)
+            // A head that isn't complete takes up no more than this, either.
+            .max_buf_size(limits.head_size.max(LEAST_BUFFER));
+        if limits.headers != DEFAULT_HEADERS {
+            // Room for the usual number lies on the stack, for others it is allocated.
+            http1.max_headers(limits.headers);
+        }
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(limits.head_size).unwrap_or(u32::MAX))
+            .max_concurrent_streams(limits.streams)
+            .keep_alive_interval(limits.head_timeout);
+        Self { http1, http2, limits, stage }
+    }
+
+    /// Serves a connection to its end.
+    pub(super) async fn serve<S: HttpService>(
+        self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        local: SocketAddr,
+        guard: Guard,
+        make: impl FnOnce(Accepted) -> S,
+    ) {
+        let Ok(Some((start, version))) = self.begin(&stream).await else { return };
+        let service = make(Accepted { peer, local, guard });
+        let stream = Stream::new(start, stream, self.limits.send_timeout);
+        let served = match version {
+            Version::Http1 => self.http1(stream, service).await,
+            Version::Http2 => self.http2(stream, service).await,
+        };
+        if let Err(error) = served {
+            tracing::debug!(%error, "a client's connection ended early");
+        }
+    }
+
+    /// Reads until it is known what is spoken; nothing from who doesn't speak in
+    /// time. A connection that hyper has read nothing from is closed when it is told
+    /// to shut down, though its request may have arrived: so it is handed over with
+    /// the request.
+    async fn begin(&self, stream: &TcpStream) -> io::Result<Option<(BytesMut, Version)>> {
+        let mut start = BytesMut::new();
+        let mut deadline = pin!(time::sleep(self.limits.head_timeout));
+        let mut closing = pin!(reached(self.stage.clone(), Stage::Closing));
+        let mut is_closing = false;
+        loop {
+            tokio::select! {
+                biased;
+                readable = stream.readable() => readable?,
+                () = deadline.as_mut() => return Ok(None),
+                () = closing.as_mut(), if !is_closing => {
+                    is_closing = true;
+                    deadline.as_mut().reset(time::Instant::now() + LAST_MOMENT);
+                    continue;
+                }
+            }
+            start.reserve(FIRST_READ);
+            match stream.try_read_buf(&mut start) {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            if let (false, Some(version)) = (start.is_empty(), Version::of(&start)) {
+                return Ok(Some((start, version)));
+            }
+        }
+    }
+
+    async fn http1<I, S>(&self, stream: Stream<I>, service: S) -> hyper::Result<()>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: HttpService,
+    {
+        let service = TowerToHyperService::new(Closing::new(service, self.limits.requests));
+        let connection = self.http1.serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection.with_upgrades());
+        tokio::select! {
+            biased;
+            served = connection.as_mut() => return served,
+            () = reached(self.stage.clone(), Stage::Closing) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.await
+    }
+
+    async fn http2<I, S>(&self, stream: Stream<I>, service: S) -> hyper::Result<()>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: HttpService,
+    {
+        let service = TowerToHyperService::new(Closing::new(service, None));
+        let mut connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            biased;
+            served = connection.as_mut() => return served,
+            // It says which requests are the last ones, so none is lost.
+            () = reached(self.stage.clone(), Stage::Leaving) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.await
+    }
+}
+
+/// What hyper needs at the least.
+const LEAST_BUFFER: usize = 8192;
+
+/// What hyper has room for on the stack.
+const DEFAULT_HEADERS: usize = 100;
+
+/// Ends when it has come to this, or when nobody is left to say so.
+async fn reached(mut stage: watch::Receiver<Stage>, wanted: Stage) {
+    let _ = stage.wait_for(|&stage| stage >= wanted).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_known_as_soon_as_it_can_be() {
+        for (start, expected) in [
+            (&b""[..], None),
+            (b"P", None),
+            (b"PR", None),
+            (b"PO", Some(Version::Http1)),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r", None),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Some(Version::Http2)),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0", Some(Version::Http2)),
+            (b"PRI * HTTP/1.1\r\n\r\n", Some(Version::Http1)),
+            (b"GET / HTTP/1.1\r\n\r\n", Some(Version::Http1)),
+        ] {
+            assert_eq!(Version::of(start), expected, "{:?}", String::from_utf8_lossy(start));
+        }
+    }
+}
