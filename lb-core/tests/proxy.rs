@@ -2,6 +2,8 @@
 //! sockets between them.
 #![cfg(all(feature = "http", feature = "server"))]
 
+#[path = "proxy/http2.rs"]
+mod http2;
 mod support;
 #[path = "proxy/trouble.rs"]
 mod trouble;

@@ -130,6 +130,8 @@ impl Proxy {
         mut request: Request<RequestBody>,
         exchange: &mut Exchange,
     ) -> Result<Answer, Refusal> {
+        let client_upgrade = hyper::upgrade::on(&mut request);
+        let on_stream = upgrade::from_stream(&mut request);
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return Err(Refusal::Method);
         }
@@ -144,7 +146,6 @@ impl Proxy {
         let service = table.routes.find(host).cloned().ok_or(Refusal::NoRoute)?;
         exchange.routed(Arc::clone(&service));
 
-        let client_upgrade = hyper::upgrade::on(&mut request);
         let (mut head, body) = request.into_parts();
         let sent = head::to_upstream(&mut head, &self.client, &table.options.forwarding);
         drop(table);
@@ -160,7 +161,13 @@ impl Proxy {
         if !head::is_plainly_framed(response.headers()) {
             return Err(Refusal::BadAnswer);
         }
-        Ok(Answer { response, carried, client_upgrade: upgrade.then_some(client_upgrade) })
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if on_stream && !switches && response.status().is_success() {
+            // It would pass for a yes.
+            return Err(Refusal::BadAnswer);
+        }
+        let client_upgrade = upgrade.then_some(client_upgrade);
+        Ok(Answer { response, carried, client_upgrade, on_stream })
     }
 }
 
@@ -169,6 +176,8 @@ struct Answer {
     response: Response<hyper::body::Incoming>,
     carried: Carried,
     client_upgrade: Option<hyper::upgrade::OnUpgrade>,
+    /// Whether what is upgraded is one stream of HTTP/2.
+    on_stream: bool,
 }
 
 impl Answer {
@@ -177,7 +186,7 @@ impl Answer {
         mut exchange: Exchange,
         guard: Option<Arc<dyn Send + Sync>>,
     ) -> Response<ResponseBody> {
-        let Self { mut response, mut carried, client_upgrade } = self;
+        let Self { mut response, mut carried, client_upgrade, on_stream } = self;
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if upgraded || !keeps_alive(response.version(), response.headers()) {
             carried.connection = None;
@@ -189,6 +198,11 @@ impl Answer {
         exchange.answered(response.status(), response.headers(), Some(carried));
         if let (true, Some(client)) = (upgraded, client_upgrade) {
             let upstream = hyper::upgrade::on(&mut response);
+            if on_stream {
+                let (mut head, body) = response.into_parts();
+                upgrade::to_stream(&mut head.status, &mut head.headers);
+                response = Response::from_parts(head, body);
+            }
             return upgrade::tunnel(response, client, upstream, exchange, guard);
         }
         response.map(|body| ResponseBody::upstream(body, exchange))

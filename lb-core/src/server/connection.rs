@@ -83,6 +83,8 @@ impl Protocols {
             .timer(TokioTimer::new())
             .max_header_list_size(u32::try_from(limits.head_size).unwrap_or(u32::MAX))
             .max_concurrent_streams(limits.streams)
+            // WebSockets (RFC 8441).
+            .enable_connect_protocol()
             .keep_alive_interval(limits.head_timeout);
         Self { http1, http2, limits, stage }
     }

@@ -41,12 +41,32 @@ pub(super) fn to_upstream(
         head.uri = origin_form(&head.uri);
     }
     hop.replace(&mut head.headers);
+    if head.version == Version::HTTP_2 {
+        join_cookies(&mut head.headers);
+    }
     // What CGI programs would take for the variable HTTP_PROXY (httpoxy).
     head.headers.remove("proxy");
     let target = head.uri.path_and_query();
     let origin = forwarding.to_upstream(&mut head.headers, client, head.version, target);
     head.version = Version::HTTP_11;
     Sent { upgrade, origin }
+}
+
+/// HTTP/2 cuts the line of cookies to pieces, which are one line for everybody else
+/// (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut pieces = headers.get_all(header::COOKIE).iter();
+    if let (Some(first), Some(second)) = (pieces.next(), pieces.next()) {
+        let mut line = first.as_bytes().to_vec();
+        for piece in [second].into_iter().chain(pieces) {
+            line.extend_from_slice(b"; ");
+            line.extend_from_slice(piece.as_bytes());
+        }
+        // Made of values, it is one.
+        if let Ok(line) = HeaderValue::from_bytes(&line) {
+            headers.insert(header::COOKIE, line);
+        }
+    }
 }
 
 /// Makes the head of an answer one of ours.
@@ -208,6 +228,18 @@ mod tests {
             assert_eq!((may_go_on(&mut headers), &headers["max-forwards"]), (expected, &left.parse().unwrap()));
         }
         assert!(may_go_on(&mut HeaderMap::new()));
+    }
+
+    #[test]
+    fn cookies_are_one_line_again() {
+        let cut = |version| {
+            let request = Request::builder().version(version).header("host", "a");
+            sent(request.header("cookie", "a=1").header("cookie", "b=2").header("cookie", "c"))
+        };
+        let lines = |head: &request::Parts| head.headers.get_all("cookie").iter().count();
+        let (joined, _) = cut(Version::HTTP_2);
+        assert_eq!((lines(&joined), text(&joined.headers, "cookie")), (1, "a=1; b=2; c"));
+        assert_eq!(lines(&cut(Version::HTTP_11).0), 3, "as the client sent them");
     }
 
     #[test]
