@@ -128,6 +128,8 @@ pub mod http;
 pub mod load;
 #[cfg(feature = "http")]
 pub mod metrics;
+#[cfg(any(feature = "http", feature = "server"))]
+mod patience;
 pub mod registry;
 pub mod resilience;
 #[cfg(feature = "server")]

@@ -4,6 +4,8 @@
 
 #[path = "proxy/http2.rs"]
 mod http2;
+#[path = "proxy/limits.rs"]
+mod limits;
 mod support;
 #[path = "proxy/trouble.rs"]
 mod trouble;

@@ -211,7 +211,7 @@ pub(super) struct Outcome<'a> {
     pub(super) endpoint: Option<&'a str>,
     pub(super) took: Duration,
     pub(super) attempts: u32,
-    pub(super) refusal: Option<&'static str>,
+    pub(super) reason: Option<&'static str>,
 }
 
 /// What a line says of the request. Everything in it is shared with the request
@@ -251,7 +251,7 @@ impl Entry {
         &self,
         out: &mut Vec<u8>,
         stamp: &str,
-        Outcome { status, sent, endpoint, took, attempts, refusal }: &Outcome<'_>,
+        Outcome { status, sent, endpoint, took, attempts, reason }: &Outcome<'_>,
     ) {
         let host = match self.uri.authority() {
             Some(authority) => Some(authority.as_str().as_bytes()),
@@ -274,8 +274,8 @@ impl Entry {
         out.extend_from_slice(b"\" \"");
         escape(out, endpoint.unwrap_or("-").as_bytes(), false);
         let (seconds, millis) = (took.as_secs(), took.subsec_millis());
-        let refusal = refusal.unwrap_or("-");
-        print(out, format_args!("\" {seconds}.{millis:03} {attempts} {refusal}\n"));
+        let reason = reason.unwrap_or("-");
+        print(out, format_args!("\" {seconds}.{millis:03} {attempts} {reason}\n"));
     }
 }
 
@@ -307,7 +307,7 @@ mod tests {
             endpoint,
             took: Duration::from_micros(1_002_900),
             attempts: 1,
-            refusal: None,
+            reason: None,
         }
     }
 

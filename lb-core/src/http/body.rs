@@ -2,6 +2,7 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 use super::{exchange::Exchange, replay::Replay};
+use crate::patience::Patience;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -22,8 +24,41 @@ pin_project! {
     pub struct RequestBody {
         #[pin]
         inner: RequestInner,
+        meter: Option<Meter>,
     }
 }
+
+/// What is left to a body.
+struct Meter {
+    bytes: u64,
+    patience: Patience,
+}
+
+/// Why a body that could be read isn't.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stopped {
+    TooLarge,
+    TooSlow,
+}
+
+impl Stopped {
+    /// Whether this is behind an error.
+    pub(super) fn behind(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut causes = std::iter::successors(Some(error), |error| error.source());
+        causes.find_map(|cause| cause.downcast_ref().copied())
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "the body is longer than it may be",
+            Self::TooSlow => "the rest of the body didn't come in time",
+        })
+    }
+}
+
+impl std::error::Error for Stopped {}
 
 pin_project! {
     #[project = RequestInnerProj]
@@ -43,22 +78,39 @@ impl RequestBody {
         B::Error: Into<BoxError>,
     {
         let body = UnsyncBoxBody::new(body.map_err(Into::into));
-        Self { inner: RequestInner::Boxed { body } }
+        Self { inner: RequestInner::Boxed { body }, meter: None }
     }
 
     pub(super) fn replay(body: Replay) -> Self {
-        Self { inner: RequestInner::Replay { body } }
+        Self { inner: RequestInner::Replay { body }, meter: None }
     }
 
     /// No body.
     pub fn empty() -> Self {
-        Self { inner: RequestInner::Empty }
+        Self { inner: RequestInner::Empty, meter: None }
+    }
+
+    /// The body, if it ends within so many bytes, and each piece of it comes in time.
+    pub(super) fn metered(
+        mut self,
+        bytes: Option<u64>,
+        timeout: Duration,
+    ) -> Result<Self, Stopped> {
+        if self.is_end_stream() {
+            return Ok(self);
+        }
+        let bytes = bytes.unwrap_or(u64::MAX);
+        if self.size_hint().lower() > bytes {
+            return Err(Stopped::TooLarge);
+        }
+        self.meter = Some(Meter { bytes, patience: Patience::new(timeout) });
+        Ok(self)
     }
 }
 
 impl From<Incoming> for RequestBody {
     fn from(body: Incoming) -> Self {
-        Self { inner: RequestInner::Incoming { body } }
+        Self { inner: RequestInner::Incoming { body }, meter: None }
     }
 }
 
@@ -70,14 +122,29 @@ impl Body for RequestBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.project().inner.project() {
+        let this = self.project();
+        let frame = match this.inner.project() {
             RequestInnerProj::Empty => Poll::Ready(None),
             RequestInnerProj::Incoming { body } => {
                 body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
             RequestInnerProj::Replay { body } => body.poll_frame(cx),
             RequestInnerProj::Boxed { body } => body.poll_frame(cx),
+        };
+        let Some(meter) = this.meter else { return frame };
+        if frame.is_pending() {
+            ready!(meter.patience.poll_end(cx));
+            return Poll::Ready(Some(Err(Stopped::TooSlow.into())));
         }
+        meter.patience.renew();
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+            match meter.bytes.checked_sub(length) {
+                Some(left) => meter.bytes = left,
+                None => return Poll::Ready(Some(Err(Stopped::TooLarge.into()))),
+            }
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -114,6 +181,7 @@ pin_project! {
         #[pin]
         inner: ResponseInner,
         exchange: Option<Exchange>,
+        patience: Patience,
     }
 
     impl PinnedDrop for ResponseBody {
@@ -147,31 +215,47 @@ impl ResponseInner {
 }
 
 impl ResponseBody {
-    pub(super) fn upstream(body: Incoming, exchange: Exchange) -> Self {
-        Self { inner: ResponseInner::Upstream { body }, exchange: Some(exchange) }
+    /// What an endpoint sends, as long as each piece of it comes in time.
+    pub(super) fn upstream(body: Incoming, exchange: Exchange, timeout: Duration) -> Self {
+        let patience = Patience::new(timeout);
+        Self { inner: ResponseInner::Upstream { body }, exchange: Some(exchange), patience }
     }
 
     pub(super) fn local(body: Bytes, exchange: Exchange) -> Self {
-        Self { inner: ResponseInner::Local { body: Full::new(body) }, exchange: Some(exchange) }
+        let body = Full::new(body);
+        // It is all there.
+        let patience = Patience::new(Duration::MAX);
+        Self { inner: ResponseInner::Local { body }, exchange: Some(exchange), patience }
     }
 
     /// No body; the exchange goes on elsewhere.
     pub(super) fn empty() -> Self {
-        Self { inner: ResponseInner::Local { body: Full::default() }, exchange: None }
+        let patience = Patience::new(Duration::MAX);
+        Self { inner: ResponseInner::Local { body: Full::default() }, exchange: None, patience }
     }
 }
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         let frame = match this.inner.project() {
-            ResponseInnerProj::Upstream { body } => ready!(body.poll_frame(cx)),
+            ResponseInnerProj::Upstream { body } => match body.poll_frame(cx) {
+                Poll::Ready(frame) => {
+                    this.patience.renew();
+                    frame.map(|frame| frame.map_err(|error| (error.into(), "upstream_reset")))
+                }
+                Poll::Pending => {
+                    ready!(this.patience.poll_end(cx));
+                    let error = format!("nothing more came for {:?}", this.patience.limit);
+                    Some(Err((error.into(), "upstream_idle")))
+                }
+            },
             ResponseInnerProj::Local { body } => {
                 ready!(body.poll_frame(cx)).map(|frame| frame.map_err(|never| match never {}))
             }
@@ -179,11 +263,11 @@ impl Body for ResponseBody {
         if let Some(exchange) = this.exchange {
             match &frame {
                 Some(Ok(frame)) => exchange.sent(frame.data_ref().map_or(0, Bytes::len)),
-                Some(Err(_)) => exchange.broke_off(),
+                Some(Err((_, reason))) => exchange.broke_off(reason),
                 None => exchange.finish(true),
             }
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(|(error, _): (BoxError, _)| error)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -52,6 +52,8 @@ pub struct Driver {
     pools: Pools,
     upstreams: HashMap<Key, Entry>,
     journal: Journal,
+    /// Those that have left and may still be waited for.
+    left: Vec<Weak<Upstream>>,
     suspects: mpsc::UnboundedSender<Key>,
     suspected: mpsc::UnboundedReceiver<Key>,
     probed: mpsc::UnboundedReceiver<Probed>,
@@ -79,6 +81,10 @@ const LONG: Duration = Duration::from_secs(10);
 /// How long after an endpoint has ended its last answers may take to get here.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How often who waits for an answer looks at the clock.
+const REMIND_LEAST: Duration = Duration::from_millis(10);
+const REMIND_MOST: Duration = Duration::from_secs(1);
+
 /// How often connections nobody needs are looked for.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -102,6 +108,7 @@ impl Driver {
             lingering: Lingering::default(),
             upstreams: HashMap::new(),
             journal: Journal::default(),
+            left: Vec::new(),
             suspects,
             suspected,
             probed,
@@ -132,7 +139,7 @@ impl Driver {
         self.settle();
         let mut sweep = time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut listen_at = clock::now();
+        let (mut listen_at, mut remind_at) = (clock::now(), clock::now());
         loop {
             let lingers = self.lingering.next_end();
             let Self { sources, suspected, probed, commands, .. } = &mut self;
@@ -152,6 +159,7 @@ impl Driver {
                     let pause = self.pools.listen(clock::now());
                     listen_at = clock::now() + pause;
                 }
+                () = time::sleep_until(remind_at.into()) => remind_at = clock::now() + self.remind(),
                 () = until(lingers) => self.publish(),
                 _ = sweep.tick() => {
                     let now = clock::now();
@@ -159,6 +167,19 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Has who waits for an answer look at the clock, and says when to do so again.
+    /// A timer for each request would cost more than all else that is done about it.
+    fn remind(&mut self) -> Duration {
+        self.upstreams.values().for_each(|entry| entry.upstream.notify());
+        self.left.retain(|upstream| {
+            upstream.upgrade().is_some_and(|left| {
+                left.notify();
+                left.heard().0.waiting > 0
+            })
+        });
+        (self.options.answer_timeout / 8).clamp(REMIND_LEAST, REMIND_MOST)
     }
 
     fn obey(&mut self, command: Command) {
@@ -210,6 +231,7 @@ impl Driver {
         }
         for key in gone {
             if let Some(entry) = self.upstreams.remove(&key) {
+                self.left.push(Arc::downgrade(&entry.upstream));
                 entry.retire(known.contains(&key.0));
             }
         }

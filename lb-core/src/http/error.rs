@@ -1,6 +1,8 @@
 use ::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 
+use super::body::Stopped;
+
 /// Why the balancer answers a request itself. This table is the one place where
 /// such answers are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,8 +10,14 @@ use bytes::Bytes;
 pub enum Refusal {
     /// The request names no host, several, or one that can't be read.
     BadHost,
+    /// The target of the request is longer than it may be.
+    UriTooLong,
     /// The body of the request can't be read.
     BadBody,
+    /// The body of the request is longer than it may be.
+    BodyTooLarge,
+    /// Nothing more of the body of the request came in time.
+    BodyTimeout,
     /// The body comes in a transfer coding other than chunked.
     Coding,
     /// The method is CONNECT, as this is not a forward proxy, or TRACE, which would
@@ -30,13 +38,27 @@ pub enum Refusal {
     Reset,
     /// What the endpoint answered isn't HTTP.
     BadAnswer,
+    /// The endpoint didn't begin to answer in time.
+    AnswerTimeout,
+}
+
+impl From<Stopped> for Refusal {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::TooLarge => Self::BodyTooLarge,
+            Stopped::TooSlow => Self::BodyTimeout,
+        }
+    }
 }
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::BadHost,
+        Self::UriTooLong,
         Self::BadBody,
+        Self::BodyTooLarge,
+        Self::BodyTimeout,
         Self::Coding,
         Self::Method,
         Self::LastHop,
@@ -46,12 +68,16 @@ impl Refusal {
         Self::Exhausted,
         Self::Reset,
         Self::BadAnswer,
+        Self::AnswerTimeout,
     ];
 
     /// The status it is answered with.
     pub fn status(self) -> StatusCode {
         match self {
             Self::BadHost | Self::BadBody => StatusCode::BAD_REQUEST,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::LastHop => StatusCode::OK,
@@ -59,6 +85,7 @@ impl Refusal {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Reset | Self::BadAnswer => StatusCode::BAD_GATEWAY,
+            Self::AnswerTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
@@ -66,7 +93,10 @@ impl Refusal {
     pub fn reason(self) -> &'static str {
         match self {
             Self::BadHost => "bad_host",
+            Self::UriTooLong => "uri_too_long",
             Self::BadBody => "bad_body",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyTimeout => "body_timeout",
             Self::Coding => "transfer_coding",
             Self::Method => "method",
             Self::LastHop => "last_hop",
@@ -76,6 +106,7 @@ impl Refusal {
             Self::Exhausted => "exhausted",
             Self::Reset => "upstream_reset",
             Self::BadAnswer => "upstream_protocol",
+            Self::AnswerTimeout => "upstream_timeout",
         }
     }
 
@@ -83,7 +114,10 @@ impl Refusal {
     fn text(self) -> &'static str {
         match self {
             Self::BadHost => "400 Bad Request: exactly one valid Host is needed\n",
+            Self::UriTooLong => "414 URI Too Long: a shorter one is needed\n",
             Self::BadBody => "400 Bad Request: the body can't be read\n",
+            Self::BodyTooLarge => "413 Payload Too Large: the body is too long\n",
+            Self::BodyTimeout => "408 Request Timeout: the rest of the body didn't come\n",
             Self::Coding => "501 Not Implemented: no transfer coding but chunked\n",
             Self::Method => "405 Method Not Allowed: neither CONNECT nor TRACE is served here\n",
             Self::LastHop => "200 OK: this is as far as Max-Forwards goes\n",
@@ -93,6 +127,7 @@ impl Refusal {
             Self::Exhausted => "503 Service Unavailable: out of resources, try again soon\n",
             Self::Reset => "502 Bad Gateway: the server broke off before it answered\n",
             Self::BadAnswer => "502 Bad Gateway: the server didn't answer in HTTP\n",
+            Self::AnswerTimeout => "504 Gateway Timeout: the server didn't answer in time\n",
         }
     }
 
@@ -112,11 +147,15 @@ impl Refusal {
                 );
             }
             Self::BadHost
+            | Self::UriTooLong
             | Self::BadBody
+            | Self::BodyTooLarge
+            | Self::BodyTimeout
             | Self::Coding
             | Self::NoRoute
             | Self::Reset
-            | Self::BadAnswer => {}
+            | Self::BadAnswer
+            | Self::AnswerTimeout => {}
         }
         response
     }

@@ -28,7 +28,8 @@ pub(super) struct Exchange {
     outcome: Outcome,
     sent: u64,
     attempts: u32,
-    refusal: Option<Refusal>,
+    /// Why there is no whole answer of an endpoint.
+    reason: Option<&'static str>,
     service: Option<Arc<Service>>,
     carried: Option<Carried>,
     entry: Option<Entry>,
@@ -53,7 +54,7 @@ impl Exchange {
             outcome: Outcome::Success,
             sent: 0,
             attempts: 0,
-            refusal: None,
+            reason: None,
             service: None,
             carried: None,
             entry,
@@ -89,10 +90,15 @@ impl Exchange {
         }
     }
 
+    /// How long its answer may stand still.
+    pub(super) fn idle_timeout(&self) -> Duration {
+        self.service.as_ref().map_or(Duration::MAX, |service| service.options.idle_timeout)
+    }
+
     /// The balancer answers it itself.
     pub(super) fn refused(&mut self, refusal: Refusal) {
         self.shared.metrics.refused(refusal);
-        self.refusal = Some(refusal);
+        self.reason = Some(refusal.reason());
     }
 
     pub(super) fn routed(&mut self, service: Arc<Service>) {
@@ -120,8 +126,9 @@ impl Exchange {
         self.sent += bytes as u64;
     }
 
-    /// Ends an exchange that its endpoint has broken off.
-    pub(super) fn broke_off(&mut self) {
+    /// Ends an exchange whose answer its endpoint doesn't complete.
+    pub(super) fn broke_off(&mut self, reason: &'static str) {
+        self.reason = Some(reason);
         self.outcome = Outcome::Failure;
         self.finish(false);
     }
@@ -167,7 +174,7 @@ impl Exchange {
             endpoint,
             took,
             attempts: self.attempts,
-            refusal: self.refusal.map(Refusal::reason),
+            reason: self.reason,
         }
     }
 }

@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use tokio::time;
 
 use super::{
-    body::RequestBody,
+    body::{RequestBody, Stopped},
     connection::{Connection, speaks_of_the_endpoint},
     error::Refusal,
     exchange::{Carried, Exchange},
@@ -117,7 +117,8 @@ pub(super) async fn forward(
         let may_leave = || {
             again.is_there() && broke.len() < REPEATS && service.budget.withdraw_at(clock::now())
         };
-        let asked = upstream.ask(worker, &mut connection, outgoing, started, may_leave);
+        let patience = (started, service.options.answer_timeout);
+        let asked = upstream.ask(worker, &mut connection, outgoing, patience, may_leave);
         let unanswered = match asked.await {
             Ok(response) => {
                 return Ok((response, Carried { target, lease, connection: Some(connection) }));
@@ -134,7 +135,13 @@ pub(super) async fn forward(
                 request.put_back(*unsent);
                 (&metrics.retried_reset, false)
             }
-            Unanswered::Failed(error) if error.is_user() => return Err(Refusal::BadBody),
+            Unanswered::Failed(error) if error.is_user() => {
+                return Err(Stopped::behind(&error).map_or(Refusal::BadBody, Into::into));
+            }
+            Unanswered::Late => {
+                lease.finish(Outcome::Failure);
+                return Err(Refusal::AnswerTimeout);
+            }
             Unanswered::Failed(error) if error.is_parse() => {
                 lease.finish(Outcome::Failure);
                 return Err(Refusal::BadAnswer);

@@ -29,7 +29,7 @@ pub(super) struct Lane {
     answers: AtomicU64,
     /// The longest time one took since last asked, in nanoseconds.
     slowest: AtomicU64,
-    /// The upstream is cut off, or hangs.
+    /// The upstream is cut off, or hangs, or some time has passed.
     pub(super) cut: Notify,
 }
 

@@ -39,6 +39,20 @@ pub struct Options {
     pub default_host: Option<String>,
     /// What endpoints are told of clients, and which clients are believed.
     pub forwarding: Forwarding,
+    /// The longest path and query, in bytes; 16 KiB. A longer one gets 414.
+    pub uri_limit: usize,
+    /// The longest body of a request, in bytes; any length. A longer one gets 413, or
+    /// is broken off where that can't be said any more.
+    pub body_limit: Option<u64>,
+    /// How long the next piece of a request's body may take to come; 60 s. Then it
+    /// gets 408.
+    pub body_timeout: Duration,
+    /// How long an endpoint may take to begin its answer, to an eighth more; 60 s.
+    /// Then the request gets 504, and is not sent again.
+    pub answer_timeout: Duration,
+    /// How long the next piece of an answer's body may take to come; 5 minutes. Then
+    /// it is broken off. Tunnels, as of WebSockets, may be silent for ever.
+    pub idle_timeout: Duration,
     /// Where requests are written down; nowhere.
     pub access_log: Option<AccessLog>,
 }
@@ -58,6 +72,11 @@ impl Default for Options {
             algorithm: Algorithm::default(),
             default_host: None,
             forwarding: Forwarding::default(),
+            uri_limit: 16 << 10,
+            body_limit: None,
+            body_timeout: Duration::from_secs(60),
+            answer_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(300),
             access_log: None,
         }
     }

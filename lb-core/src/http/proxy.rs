@@ -143,11 +143,17 @@ impl Proxy {
         }
         let host = head::host(&request)?;
         let table = self.shared.table.load();
+        let options = &table.options;
+        if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > options.uri_limit)
+        {
+            return Err(Refusal::UriTooLong);
+        }
         let service = table.routes.find(host).cloned().ok_or(Refusal::NoRoute)?;
         exchange.routed(Arc::clone(&service));
 
         let (mut head, body) = request.into_parts();
-        let sent = head::to_upstream(&mut head, &self.client, &table.options.forwarding);
+        let body = body.metered(options.body_limit, options.body_timeout)?;
+        let sent = head::to_upstream(&mut head, &self.client, &options.forwarding);
         drop(table);
         exchange.speaks_for(sent.origin);
         let upgrade = sent.upgrade;
@@ -205,7 +211,8 @@ impl Answer {
             }
             return upgrade::tunnel(response, client, upstream, exchange, guard);
         }
-        response.map(|body| ResponseBody::upstream(body, exchange))
+        let timeout = exchange.idle_timeout();
+        response.map(|body| ResponseBody::upstream(body, exchange, timeout))
     }
 }
 

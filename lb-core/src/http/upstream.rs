@@ -70,6 +70,8 @@ pub(super) enum Unanswered {
     Hangs,
     /// The endpoint has ended.
     Left,
+    /// Its time is over.
+    Late,
 }
 
 /// Whether a request may go to an upstream.
@@ -166,14 +168,14 @@ impl Upstream {
     }
 
     /// Sends a request that was taken up at `started` and waits for the head of
-    /// its answer, for as long as one may come. While the endpoint hangs,
+    /// its answer, for as long as one may come within `limit`. While the endpoint hangs,
     /// `may_leave` is asked whether to go elsewhere.
     pub(super) fn ask<F>(
         &self,
         worker: usize,
         connection: &mut Connection,
         request: Request<RequestBody>,
-        started: Instant,
+        (started, limit): (Instant, Duration),
         may_leave: F,
     ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<'_, F>
     where
@@ -209,6 +211,9 @@ impl Upstream {
                 }
                 if (self.hangs() || self.sounded.swap(false, Ordering::Relaxed)) && may_leave() {
                     return Err(Unanswered::Hangs);
+                }
+                if clock::now().saturating_duration_since(started) >= limit {
+                    return Err(Unanswered::Late);
                 }
                 cut.set(lane.cut.notified());
             }

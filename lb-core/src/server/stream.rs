@@ -6,42 +6,31 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{self, Instant, Sleep},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::patience::Patience;
 
 /// A client's connection: what has been read of it to see what it is comes first;
 /// and who doesn't take what is sent for too long is given up.
 pub(super) struct Stream<S> {
     start: BytesMut,
     inner: S,
-    send_timeout: Duration,
-    /// Runs while something can't be sent.
-    stuck: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
 }
 
 impl<S> Stream<S> {
     pub(super) fn new(start: BytesMut, inner: S, send_timeout: Duration) -> Self {
-        Self { start, inner, send_timeout, stuck: None }
+        Self { start, inner, patience: Patience::new(send_timeout) }
     }
 
-    fn sent<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        sent: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+    fn sent<T>(&mut self, cx: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if sent.is_ready() {
-            self.stuck = None;
+            self.patience.renew();
             return sent;
         }
-        let limit = self.send_timeout;
-        let stuck = self.stuck.get_or_insert_with(|| Box::pin(time::sleep_until(Instant::now() + limit)));
-        ready!(stuck.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("the client has taken nothing for {limit:?}"),
-        )))
+        ready!(self.patience.poll_end(cx));
+        let why = format!("the client has taken nothing for {:?}", self.patience.limit);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)))
     }
 }
 
@@ -101,7 +90,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        time::{self, Instant},
+    };
 
     use super::*;
 

@@ -51,8 +51,7 @@ async fn requests_share_a_connection() {
     let backend = Backend::slow("slow").await;
     let lb = site(&backend).await;
     let (mut sender, _connection) = connect(&lb).await;
-    let answers: Vec<_> =
-        (0..10).map(|_| sender.send_request(get("/"), true).unwrap().0).collect();
+    let answers: Vec<_> = (0..10).map(|_| sender.send_request(get("/"), true).unwrap().0).collect();
     while backend.requests() < answers.len() {
         backend.reached().await;
     }
