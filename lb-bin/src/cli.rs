@@ -1,4 +1,8 @@
+mod limits;
+
 use clap::{Args, Parser, Subcommand};
+
+pub(crate) use limits::LimitOptions;
 
 /// A load balancer for containers.
 ///
@@ -261,6 +265,9 @@ pub(crate) struct Options {
         help_heading = "Limits"
     )]
     pub(crate) drain_timeout: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
 
     /// Threads that serve requests. [default: one for each core]
     #[arg(long, env = "LB_WORKERS", global = true, value_name = "N", help_heading = "Limits")]

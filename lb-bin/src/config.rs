@@ -1,32 +1,41 @@
 //! What the balancer was told, checked: nothing after this meets a bad value.
 
 use std::{
-    collections::HashMap,
-    error, fmt,
     net::{Ipv4Addr, SocketAddr},
     thread,
     time::Duration,
 };
 
-use clap::{ArgMatches, parser::ValueSource};
+use clap::ArgMatches;
 use lb_core::{
     balance::Algorithm,
-    http::{Destination, Forwarding, Trust},
-    registry::HostPattern,
+    http::{Destination, Forwarding},
 };
 
 use crate::{
-    cli::{Cli, Command, Options},
+    cli::{Cli, Command},
     control,
     file::{File, Scalar},
 };
 
+use headers::forwarding;
+use limits::limits;
 use parse::{
-    any, destination, duration, endpoints, from_str, host, listen_address, log_filter, number,
-    on_or_off, proxy_name, share, stdout_unless, truth, unless_off,
+    any, destination, duration, from_str, host, listen_address, log_filter, number, on_or_off,
+    share, stdout_unless, truth, unless_off,
 };
+use services::services;
+use setting::{Origins, Setting};
 
+pub(crate) use limits::Limits;
+pub(crate) use services::{HostAndPort, Service};
+pub(crate) use setting::Invalid;
+
+mod headers;
+mod limits;
 mod parse;
+mod services;
+mod setting;
 
 /// The host that stands for all hosts nobody names, where servers are given
 /// without one.
@@ -45,6 +54,7 @@ pub(crate) struct Config {
     pub(crate) services: Vec<Service>,
     pub(crate) default_host: Option<String>,
     pub(crate) algorithm: Algorithm,
+    pub(crate) limits: Limits,
     pub(crate) forwarding: Forwarding,
     /// Whether somebody has thought about who is believed.
     pub(crate) trust_was_said: bool,
@@ -61,46 +71,6 @@ pub(crate) struct Config {
     pub(crate) access_log: Option<Destination>,
     pub(crate) log: String,
 }
-
-/// Servers that are always there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Service {
-    /// Where they were named: `--upstream`, or the path of a file.
-    pub(crate) source: String,
-    pub(crate) host: HostPattern,
-    pub(crate) endpoints: Vec<HostAndPort>,
-    pub(crate) algorithm: Option<Algorithm>,
-}
-
-/// Where a server is: an address, or a name that is looked up.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct HostAndPort {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-impl fmt::Display for HostAndPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
-/// A value that can't be used: where it was given, what it is, and what would be
-/// right.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Invalid {
-    pub(crate) key: String,
-    pub(crate) value: String,
-    pub(crate) remedy: String,
-}
-
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {:?}: {}", self.key, self.value, self.remedy)
-    }
-}
-
-impl error::Error for Invalid {}
 
 impl Config {
     /// Puts together flags, environment and file.
@@ -183,6 +153,7 @@ impl Config {
             services,
             algorithm: setting("algorithm", &options.algorithm, &file.algorithm)
                 .map_or(Ok(Algorithm::default()), |given| given.parse(from_str))?,
+            limits: limits(&options.limits, &from, &file)?,
             forwarding,
             trust_was_said: trust_was_said || matches!(cli.command, Some(Command::Demo(_))),
             connect_timeout: time(
@@ -248,62 +219,6 @@ impl Config {
     }
 }
 
-/// A value and where it was given.
-struct Setting {
-    key: String,
-    value: String,
-}
-
-impl Setting {
-    fn parse<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, Invalid> {
-        parse(self.value.trim()).map_err(|remedy| Invalid {
-            key: self.key.clone(),
-            value: self.value.clone(),
-            remedy,
-        })
-    }
-
-    fn list<T>(&self, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Invalid> {
-        self.parse(|text| text.split(',').map(str::trim).map(&parse).collect())
-    }
-}
-
-/// Knows where each value came from, to say so when it is wrong.
-struct Origins<'a> {
-    matches: &'a ArgMatches,
-    file: &'a str,
-}
-
-impl Origins<'_> {
-    /// The value to go by, unless nothing or nothing but white space was given.
-    fn setting(
-        &self,
-        id: &'static str,
-        typed: Option<&str>,
-        written: Option<&Scalar>,
-    ) -> Option<Setting> {
-        let set = |value: &String| !value.trim().is_empty();
-        let typed = typed.map(str::to_owned).filter(set);
-        typed.map(|value| Setting { key: self.key(id), value }).or_else(|| {
-            let value = written.map(Scalar::text).filter(set)?;
-            Some(Setting { key: format!("{id} in {}", self.file), value })
-        })
-    }
-
-    fn key(&self, id: &str) -> String {
-        match (self.matches.value_source(id), id) {
-            (Some(ValueSource::EnvVariable), "default_host") => "DEFAULT_HOST".into(),
-            (Some(ValueSource::EnvVariable), "trust_downstream_proxy") => {
-                "TRUST_DOWNSTREAM_PROXY".into()
-            }
-            (Some(ValueSource::EnvVariable), _) => {
-                format!("LB_{}", id.to_ascii_uppercase())
-            }
-            _ => format!("--{}", id.replace('_', "-")),
-        }
-    }
-}
-
 fn docker_options(
     env: &impl Fn(&'static str) -> Option<Setting>,
 ) -> Result<lb_docker::Options, Invalid> {
@@ -325,78 +240,6 @@ fn docker_options(
         value: error.value,
         remedy: error.remedy,
     })
-}
-
-fn services(typed: &[String], from: &Origins<'_>, file: &File) -> Result<Vec<Service>, Invalid> {
-    let mut services: Vec<Service> = Vec::new();
-    for given in typed.iter().filter(|given| !given.trim().is_empty()) {
-        let setting = Setting { key: from.key("upstream"), value: given.clone() };
-        let (name, list) = given.split_once('=').unwrap_or((CATCH_ALL, given));
-        let host = setting.parse(|_| host(name.trim()))?;
-        let endpoints = setting.parse(|_| endpoints(list.split(',')))?;
-        let key = &setting.key;
-        match services.iter_mut().find(|service| service.host == host) {
-            // Given twice, it is one service with all of them.
-            Some(service) => service.endpoints.extend(endpoints),
-            None => {
-                services.push(Service { source: key.clone(), host, endpoints, algorithm: None });
-            }
-        }
-    }
-    let mut seen = HashMap::new();
-    for (at, service) in file.service.iter().enumerate() {
-        let setting = |key: &str, value: &str| Setting {
-            key: format!("{key} of service {} in {}", at + 1, from.file),
-            value: value.to_owned(),
-        };
-        let named = setting("host", &service.host);
-        let pattern = named.parse(host)?;
-        if let Some(first) = seen.insert(pattern.clone(), at + 1) {
-            return named.parse(|_| {
-                Err(format!("service {first} has the same host; list all endpoints in one of them"))
-            });
-        }
-        let list = setting("endpoints", &service.endpoints.join(","));
-        let asked = service.algorithm.as_ref().map(|name| setting("algorithm", name));
-        services.push(Service {
-            source: from.file.to_owned(),
-            host: pattern,
-            endpoints: list.parse(|_| endpoints(service.endpoints.iter().map(String::as_str)))?,
-            algorithm: asked.map(|asked| asked.parse(from_str)).transpose()?,
-        });
-    }
-    Ok(services)
-}
-
-/// What endpoints are told of clients, and whether it was said who is believed.
-fn forwarding(
-    options: &Options,
-    from: &Origins<'_>,
-    file: &File,
-) -> Result<(Forwarding, bool), Invalid> {
-    let setting = |id, typed: &Option<String>, written: &Option<Scalar>| {
-        from.setting(id, typed.as_deref(), written.as_ref())
-    };
-    let switch = |id, typed, written, default| {
-        setting(id, typed, written).map_or(Ok(default), |given: Setting| given.parse(on_or_off))
-    };
-    let trust = setting(
-        "trust_downstream_proxy",
-        &options.trust_downstream_proxy,
-        &file.trust_downstream_proxy,
-    );
-    let usual = Forwarding::default();
-    let mut forwarding = Forwarding::default();
-    forwarding.trust =
-        trust.as_ref().map_or(Ok(Trust::everybody()), |given| given.parse(from_str))?;
-    forwarding.forwarded =
-        switch("forwarded", &options.forwarded, &file.forwarded, usual.forwarded)?;
-    forwarding.via = setting("via", &options.via, &file.via)
-        .map_or(Ok(None), |given| given.parse(|text| unless_off(text, proxy_name)))?;
-    forwarding.request_id =
-        switch("request_id", &options.request_id, &file.request_id, usual.request_id)?;
-    forwarding.trace = switch("traceparent", &options.traceparent, &file.traceparent, usual.trace)?;
-    Ok((forwarding, trust.is_some()))
 }
 
 /// The demo is for the one who runs it, who may not be allowed to take port 80.

@@ -155,6 +155,11 @@ pub(crate) fn options(config: &Config, access_log: Option<AccessLog>) -> Options
     options.algorithm = config.algorithm;
     options.default_host.clone_from(&config.default_host);
     options.forwarding.clone_from(&config.forwarding);
+    options.uri_limit = config.limits.uri;
+    options.body_limit = config.limits.body;
+    options.body_timeout = config.limits.body_timeout;
+    options.answer_timeout = config.limits.answer_timeout;
+    options.idle_timeout = config.limits.idle_timeout;
     options.access_log = access_log;
     options
 }
@@ -168,6 +173,7 @@ fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
         ("--docker", before.docker != now.docker),
         ("--workers", before.workers != now.workers),
         ("--access-log", before.access_log != now.access_log),
+        ("limits of connections", before.limits.server != now.limits.server),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))

@@ -146,7 +146,8 @@ impl Start {
                      process before, as 80 does with 127.0.0.1:80, takes a restart"
                 }
             })?
-            .workers(config.workers());
+            .workers(config.workers())
+            .limits(config.limits.server.clone());
         let addresses = server.local_addresses()?;
         let admin_listener =
             config.admin.map(|address| admin::listen(address, &mut open)).transpose()?;

@@ -106,6 +106,21 @@ pub(super) fn number(text: &str, least: usize) -> Result<usize, String> {
     }
 }
 
+/// Bytes, or with k, m or g the power of 1,024 as nginx has it.
+pub(super) fn size(text: &str, least: u64) -> Result<u64, String> {
+    let text = text.to_ascii_lowercase();
+    let (number, unit) = match text.as_bytes().last() {
+        Some(b'k') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'm') => (&text[..text.len() - 1], 1 << 20),
+        Some(b'g') => (&text[..text.len() - 1], 1 << 30),
+        _ => (&*text, 1),
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    bytes
+        .filter(|&bytes| bytes >= least)
+        .ok_or_else(|| format!("write a number of bytes from {least}, or as 16k, 10m or 1g"))
+}
+
 pub(super) fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),

@@ -1,5 +1,10 @@
 use clap::{CommandFactory, FromArgMatches};
 
+use lb_core::{
+    http::{self, Trust},
+    server,
+};
+
 use super::*;
 
 fn read(flags: &[&str], env: &[(&str, &str)]) -> Result<Config, String> {
@@ -93,6 +98,34 @@ fn what_containers_are_told_can_be_said() {
 }
 
 #[test]
+fn limits_can_be_said() {
+    let usual = read(&[], &[]).unwrap().limits;
+    let (of_connections, of_requests) = (server::Limits::default(), http::Options::default());
+    assert_eq!(usual.server, of_connections);
+    assert_eq!((usual.uri, usual.body), (of_requests.uri_limit, of_requests.body_limit));
+    assert_eq!(usual.answer_timeout, of_requests.answer_timeout);
+    let told = read(
+        &["--head-size=16k", "--body-limit=10M", "--connections-per-client=50", "--headers=20"],
+        &[],
+    );
+    let told = told.unwrap().limits;
+    assert_eq!((told.server.head_size, told.body), (16 << 10, Some(10 << 20)));
+    assert_eq!((told.server.connections_per_client, told.server.headers), (Some(50), 20));
+    let file = written("body_limit = 100\nidle_timeout = \"1h\"\nrequests_per_connection = 5");
+    let file = file.unwrap().limits;
+    assert_eq!((file.body, file.server.requests), (Some(100), Some(5)));
+    assert_eq!(file.idle_timeout, Duration::from_secs(3600));
+    for (flag, remedy) in [
+        ("--head-size=10", "write a number of bytes from 256, or as 16k, 10m or 1g"),
+        ("--body-limit=99999999999g", "write a number of bytes from 0, or as 16k, 10m or 1g"),
+        ("--connections=0", "write a whole number from 1 to 1000000"),
+    ] {
+        let error = read(&[flag], &[]).unwrap_err();
+        assert!(error.ends_with(remedy), "{error}");
+    }
+}
+
+#[test]
 fn how_it_ends_and_who_takes_over_can_be_said() {
     let usual = read(&[], &[]).unwrap();
     assert_eq!(usual.control, control::Name::usual());
@@ -151,7 +184,7 @@ fn a_bad_value_is_named_with_its_key_and_what_would_be_right() {
         ("--take-over=perhaps", r#"--take-over is "perhaps": write true or false"#),
         ("--stop-delay=1", r#"--stop-delay is "1": write a time with its unit"#),
         ("--workers=0", r#"--workers is "0": write a whole number from 1 to 1000000"#),
-        ("--trust-downstream-proxy=perhaps", r#"write true or false"#),
+        ("--trust-downstream-proxy=perhaps", r#""perhaps" is no network; write true, false, or networks"#),
         ("--log=a=b=c", r#"--log is "a=b=c""#),
         (
             "--config=/nowhere.toml",

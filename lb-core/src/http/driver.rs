@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::{Arc, Weak},
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -21,6 +21,7 @@ use super::{
     journal::Journal,
     pools::Pools,
     proxy::Shared,
+    reminder::Reminder,
     table::Table,
     upstream::{Key, Speaker, Upstream},
 };
@@ -52,8 +53,7 @@ pub struct Driver {
     pools: Pools,
     upstreams: HashMap<Key, Entry>,
     journal: Journal,
-    /// Those that have left and may still be waited for.
-    left: Vec<Weak<Upstream>>,
+    reminder: Reminder,
     suspects: mpsc::UnboundedSender<Key>,
     suspected: mpsc::UnboundedReceiver<Key>,
     probed: mpsc::UnboundedReceiver<Probed>,
@@ -81,10 +81,6 @@ const LONG: Duration = Duration::from_secs(10);
 /// How long after an endpoint has ended its last answers may take to get here.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How often who waits for an answer looks at the clock.
-const REMIND_LEAST: Duration = Duration::from_millis(10);
-const REMIND_MOST: Duration = Duration::from_secs(1);
-
 /// How often connections nobody needs are looked for.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -108,7 +104,7 @@ impl Driver {
             lingering: Lingering::default(),
             upstreams: HashMap::new(),
             journal: Journal::default(),
-            left: Vec::new(),
+            reminder: Reminder::default(),
             suspects,
             suspected,
             probed,
@@ -159,7 +155,11 @@ impl Driver {
                     let pause = self.pools.listen(clock::now());
                     listen_at = clock::now() + pause;
                 }
-                () = time::sleep_until(remind_at.into()) => remind_at = clock::now() + self.remind(),
+                () = time::sleep_until(remind_at.into()) => {
+                    let there = self.upstreams.values().map(|entry| &*entry.upstream);
+                    let pause = self.reminder.remind(there, self.options.answer_timeout);
+                    remind_at = clock::now() + pause;
+                }
                 () = until(lingers) => self.publish(),
                 _ = sweep.tick() => {
                     let now = clock::now();
@@ -167,19 +167,6 @@ impl Driver {
                 }
             }
         }
-    }
-
-    /// Has who waits for an answer look at the clock, and says when to do so again.
-    /// A timer for each request would cost more than all else that is done about it.
-    fn remind(&mut self) -> Duration {
-        self.upstreams.values().for_each(|entry| entry.upstream.notify());
-        self.left.retain(|upstream| {
-            upstream.upgrade().is_some_and(|left| {
-                left.notify();
-                left.heard().0.waiting > 0
-            })
-        });
-        (self.options.answer_timeout / 8).clamp(REMIND_LEAST, REMIND_MOST)
     }
 
     fn obey(&mut self, command: Command) {
@@ -231,7 +218,7 @@ impl Driver {
         }
         for key in gone {
             if let Some(entry) = self.upstreams.remove(&key) {
-                self.left.push(Arc::downgrade(&entry.upstream));
+                self.reminder.left(&entry.upstream);
                 entry.retire(known.contains(&key.0));
             }
         }

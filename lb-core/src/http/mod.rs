@@ -38,6 +38,7 @@ mod plane;
 mod pools;
 mod proxy;
 mod queue;
+mod reminder;
 mod replay;
 mod table;
 mod upgrade;
