@@ -184,7 +184,10 @@ fn a_bad_value_is_named_with_its_key_and_what_would_be_right() {
         ("--take-over=perhaps", r#"--take-over is "perhaps": write true or false"#),
         ("--stop-delay=1", r#"--stop-delay is "1": write a time with its unit"#),
         ("--workers=0", r#"--workers is "0": write a whole number from 1 to 1000000"#),
-        ("--trust-downstream-proxy=perhaps", r#""perhaps" is no network; write true, false, or networks"#),
+        (
+            "--trust-downstream-proxy=perhaps",
+            r#""perhaps" is no network; write true, false, or networks"#,
+        ),
         ("--log=a=b=c", r#"--log is "a=b=c""#),
         (
             "--config=/nowhere.toml",

@@ -5,36 +5,48 @@ use std::{
 };
 
 use ::http::{Request, Response};
+use futures_util::future::Either;
 use hyper::{
     body::Incoming,
-    client::conn::{TrySendError, http1},
+    client::conn::{TrySendError, http1, http2},
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time};
 
-use super::body::RequestBody;
-use crate::clock;
+use super::{body::RequestBody, head};
+use crate::{clock, registry::Protocol};
 
-/// A connection to an endpoint that carries one request at a time.
+/// A connection to an endpoint that carries one request at a time, or what is needed
+/// of one that carries many.
 pub(super) struct Connection {
-    sender: http1::SendRequest<RequestBody>,
+    sender: Sender,
     /// It has carried a request before, so the other side may have closed it
     /// without our having seen that yet.
     pub(super) reused: bool,
     idle_since: Instant,
 }
 
+enum Sender {
+    Http1(http1::SendRequest<RequestBody>),
+    Http2(http2::SendRequest<RequestBody>),
+}
+
 /// When silent connections are asked whether anybody is there, and given up.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
-    .with_time(Duration::from_secs(15))
+    .with_time(KEEPALIVE_INTERVAL)
     .with_interval(Duration::from_secs(5))
     .with_retries(3);
 
 impl Connection {
     /// Opens a connection within `limit`.
-    pub(super) async fn open(address: SocketAddr, limit: Duration) -> io::Result<Self> {
+    pub(super) async fn open(
+        address: SocketAddr,
+        protocol: Protocol,
+        limit: Duration,
+    ) -> io::Result<Self> {
         let stream = time::timeout(limit, TcpStream::connect(address)).await.map_err(|_| {
             io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {limit:?}"))
         })??;
@@ -42,22 +54,58 @@ impl Connection {
         // An endpoint whose network is gone says nothing, ever; a tunnel to it
         // would stay.
         SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        // Its errors reach whoever waits for an answer; there is nobody else to
-        // tell.
-        tokio::spawn(connection.with_upgrades());
+        let stream = TokioIo::new(stream);
+        // The errors of a connection reach whoever waits for an answer; there is
+        // nobody else to tell.
+        let sender = match protocol {
+            Protocol::Http1 => {
+                let (sender, connection) =
+                    http1::handshake(stream).await.map_err(io::Error::other)?;
+                tokio::spawn(connection.with_upgrades());
+                Sender::Http1(sender)
+            }
+            Protocol::Http2 => {
+                let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .keep_alive_interval(KEEPALIVE_INTERVAL)
+                    .handshake(stream)
+                    .await
+                    .map_err(io::Error::other)?;
+                tokio::spawn(connection);
+                Sender::Http2(sender)
+            }
+        };
         Ok(Self { sender, reused: false, idle_since: clock::now() })
+    }
+
+    /// The same connection for somebody else, if it carries many requests.
+    pub(super) fn share(&self) -> Option<Self> {
+        match &self.sender {
+            Sender::Http1(_) => None,
+            Sender::Http2(sender) => {
+                let sender = Sender::Http2(sender.clone());
+                Some(Self { sender, reused: true, idle_since: self.idle_since })
+            }
+        }
     }
 
     /// Sends a request, before the answer is waited for: nothing has to hold it
     /// meanwhile. An error may give it back, if none of it went out.
     pub(super) fn send(
         &mut self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
     {
-        self.sender.try_send_request(request)
+        match &mut self.sender {
+            Sender::Http1(sender) => {
+                head::to_http1(&mut request);
+                Either::Left(sender.try_send_request(request))
+            }
+            Sender::Http2(sender) => {
+                head::to_http2(&mut request);
+                Either::Right(sender.try_send_request(request))
+            }
+        }
     }
 
     /// An answer has been read to its end.
@@ -67,7 +115,10 @@ impl Connection {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        match &self.sender {
+            Sender::Http1(sender) => sender.is_closed(),
+            Sender::Http2(sender) => sender.is_closed(),
+        }
     }
 
     /// Whether it is open and has been unused for less than `limit`.
@@ -105,7 +156,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let limit = Duration::from_secs(1);
-        let mut connection = Connection::open(address, limit).await.unwrap();
+        let mut connection = Connection::open(address, Protocol::Http1, limit).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
         connection.rest();
         let rested = connection.idle_since;

@@ -211,7 +211,7 @@ impl Driver {
         for endpoint in plan.services.iter().flat_map(|service| &service.endpoints) {
             known.insert(&endpoint.id);
             if let Some(address) = endpoint.address {
-                let key = (endpoint.id.clone(), address);
+                let key = (endpoint.id.clone(), address, endpoint.protocol);
                 gone.remove(&key);
                 self.want(&key, endpoint);
             }
@@ -241,9 +241,8 @@ impl Driver {
         let wanted = endpoint.is_wanted();
         let entry = self.upstreams.entry(key.clone()).or_insert_with(|| {
             let upstream = Upstream::new(
-                endpoint.id.clone(),
+                key.clone(),
                 Arc::clone(&endpoint.name),
-                key.1,
                 self.options.workers,
                 self.suspects.clone(),
             );

@@ -1,4 +1,4 @@
-use ::http::{HeaderValue, Response, StatusCode, header};
+use ::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 
 use super::body::Stopped;
@@ -131,11 +131,32 @@ impl Refusal {
         }
     }
 
-    pub(super) fn response(self) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::from_static(self.text().as_bytes()));
+    /// What a gRPC client is told, by the codes of its protocol.
+    fn grpc_status(self) -> &'static str {
+        match self {
+            Self::BadHost | Self::UriTooLong | Self::BadBody | Self::Coding | Self::BadAnswer => {
+                INTERNAL
+            }
+            Self::BodyTooLarge | Self::QueueFull | Self::Exhausted => RESOURCE_EXHAUSTED,
+            Self::Method | Self::LastHop => UNIMPLEMENTED,
+            Self::BodyTimeout | Self::AnswerTimeout => DEADLINE_EXCEEDED,
+            Self::NoRoute | Self::NoEndpoint | Self::Reset => UNAVAILABLE,
+        }
+    }
+
+    /// The answer, in the form that the client wants.
+    pub(super) fn response(self, form: Form) -> Response<Bytes> {
+        if form == Form::Grpc {
+            return self.grpc();
+        }
+        let (kind, body) = match form {
+            Form::Json => ("application/json", self.json()),
+            _ => ("text/plain; charset=utf-8", self.text().into()),
+        };
+        let mut response = Response::new(body.into());
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         match self {
             Self::NoEndpoint | Self::QueueFull | Self::Exhausted => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -159,6 +180,63 @@ impl Refusal {
         }
         response
     }
+
+    /// `{"status":503,"reason":"no_endpoint","message":"..."}`
+    fn json(self) -> String {
+        let (status, reason) = (self.status().as_u16(), self.reason());
+        // None of these has a character that would need an escape.
+        format!(
+            "{{\"status\":{status},\"reason\":\"{reason}\",\"message\":\"{}\"}}\n",
+            self.message()
+        )
+    }
+
+    /// Trailers alone: gRPC has its status there, whatever HTTP says.
+    fn grpc(self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert("grpc-status", HeaderValue::from_static(self.grpc_status()));
+        headers.insert("grpc-message", HeaderValue::from_static(self.message()));
+        response
+    }
+
+    /// The text without the status.
+    fn message(self) -> &'static str {
+        self.text().split_once(": ").map_or("", |(_, message)| message.trim_end())
+    }
+}
+
+// https://github.com/grpc/grpc/blob/master/doc/statuscodes.md
+const DEADLINE_EXCEEDED: &str = "4";
+const RESOURCE_EXHAUSTED: &str = "8";
+const UNIMPLEMENTED: &str = "12";
+const INTERNAL: &str = "13";
+const UNAVAILABLE: &str = "14";
+
+/// The form in which a client is told why it gets no answer of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Plain,
+    Json,
+    Grpc,
+}
+
+impl Form {
+    /// What the client asks for, or speaks.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let has = |name, part: &str| {
+            let value = headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+            value.is_some_and(|value| value.contains(part))
+        };
+        if has(header::CONTENT_TYPE, "application/grpc") {
+            Self::Grpc
+        } else if has(header::ACCEPT, "application/json") {
+            Self::Json
+        } else {
+            Self::Plain
+        }
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +247,31 @@ mod tests {
     fn all_are_listed_in_their_order() {
         let mut at = 0..;
         assert!(Refusal::ALL.iter().all(|&refusal| Some(refusal as usize) == at.next()));
+    }
+
+    #[test]
+    fn it_is_said_in_the_form_that_is_asked_for() {
+        let form = |name: &'static str, value: &'static str| {
+            Form::of(&HeaderMap::from_iter([(
+                name.parse().unwrap(),
+                HeaderValue::from_static(value),
+            )]))
+        };
+        assert_eq!(form("accept", "text/html, */*"), Form::Plain);
+        assert_eq!(form("accept", "application/json;q=0.9"), Form::Json);
+        assert_eq!(form("content-type", "application/grpc+proto"), Form::Grpc);
+        for refusal in Refusal::ALL {
+            let json = refusal.json();
+            let message = refusal.message();
+            assert!(!message.is_empty() && !message.contains(['"', '\\']), "{refusal:?}");
+            let expected = format!(
+                "{{\"status\":{},\"reason\":\"{}\",\"message\":\"{message}\"}}\n",
+                refusal.status().as_u16(),
+                refusal.reason()
+            );
+            assert_eq!(json, expected);
+            assert_eq!(refusal.response(Form::Grpc).status(), 200);
+        }
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub(super) async fn forward(
         let limit = service.options.connect_timeout;
         let connected = match pooled.then(|| upstream.pooled(worker, repeatable)).flatten() {
             Some(connection) => Ok(connection),
-            None => upstream.connect(limit, &metrics.connect).await,
+            None => upstream.connect(worker, limit, &metrics.connect).await,
         };
         // It may have left, or been told to, while we were connecting: who
         // accepted may be another container that has been given its address.

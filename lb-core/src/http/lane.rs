@@ -52,6 +52,12 @@ impl Lane {
         let mut idle = lock(&self.idle);
         loop {
             // The last one is the freshest.
+            // One that is shared says so before it closes, and stays where it is.
+            if let Some(shared) = idle.last().and_then(Connection::share)
+                && !shared.is_closed()
+            {
+                return Some(shared);
+            }
             let last = idle.pop_if(|last| last.is_closed() || last.is_fresh(now, limit))?;
             if !last.is_closed() {
                 return Some(last);

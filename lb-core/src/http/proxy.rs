@@ -19,7 +19,7 @@ use super::{
     body::{RequestBody, ResponseBody},
     client::Client,
     driver::Driver,
-    error::Refusal,
+    error::{Form, Refusal},
     exchange::{Carried, Exchange, keeps_alive},
     forward::forward,
     head,
@@ -114,11 +114,12 @@ impl Proxy {
         let log = self.shared.access_log.is_some();
         let entry = log.then(|| Entry::new(&request, Arc::clone(&self.client)));
         let mut exchange = Exchange::begin(Arc::clone(&self.shared), self.worker, entry);
+        let form = Form::of(request.headers());
         match self.carry(request, &mut exchange).await {
             Ok(answer) => answer.finish(exchange, self.guard),
             Err(refusal) => {
                 exchange.refused(refusal);
-                let response = refusal.response();
+                let response = refusal.response(form);
                 exchange.answered(response.status(), response.headers(), None);
                 response.map(|body| ResponseBody::local(body, exchange))
             }

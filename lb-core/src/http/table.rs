@@ -115,7 +115,7 @@ impl Service {
         let known: HashMap<_, _> =
             targets.map(|target| (Arc::as_ptr(&target.upstream), target)).collect();
         let members = plan.endpoints.iter().filter_map(|endpoint| {
-            let key = (endpoint.id.clone(), endpoint.address?);
+            let key = (endpoint.id.clone(), endpoint.address?, endpoint.protocol);
             let upstream = upstreams.get(&key)?;
             let known = known.get(&Arc::as_ptr(upstream)).map(|&target| target.clone());
             let target = known.unwrap_or_else(|| Target {

@@ -15,7 +15,9 @@ use hyper::body::Incoming;
 use tokio::sync::{Notify, mpsc};
 
 use super::{body::RequestBody, connection::Connection, lane::Lane};
-use crate::{clock, endpoint::EndpointId, health::Heard, load::Load, metrics, sync::lock};
+use crate::{
+    clock, endpoint::EndpointId, health::Heard, load::Load, metrics, registry::Protocol, sync::lock,
+};
 
 /// One address of one endpoint, and the connections to it.
 ///
@@ -25,6 +27,7 @@ pub(super) struct Upstream {
     pub(super) id: EndpointId,
     pub(super) name: Arc<str>,
     pub(super) address: SocketAddr,
+    pub(super) protocol: Protocol,
     /// Names it where decisions on health are made: an endpoint with several
     /// addresses is several upstreams.
     pub(super) tag: EndpointId,
@@ -50,8 +53,8 @@ pub(super) struct Upstream {
     suspects: mpsc::UnboundedSender<Key>,
 }
 
-/// An endpoint may listen at several addresses.
-pub(super) type Key = (EndpointId, SocketAddr);
+/// An endpoint may listen at several addresses, and speak this or that there.
+pub(super) type Key = (EndpointId, SocketAddr, Protocol);
 
 /// Who knows of trouble.
 #[derive(Clone, Copy)]
@@ -98,9 +101,8 @@ const TRIAL_TAKEN: u8 = 2;
 
 impl Upstream {
     pub(super) fn new(
-        id: EndpointId,
+        (id, address, protocol): Key,
         name: Arc<str>,
-        address: SocketAddr,
         workers: usize,
         suspects: mpsc::UnboundedSender<Key>,
     ) -> Self {
@@ -110,6 +112,7 @@ impl Upstream {
             id,
             name,
             address,
+            protocol,
             load: Arc::new(Load::new(false)),
             lanes: (0..workers.max(1)).map(|_| Lane::default()).collect(),
             leaving: AtomicBool::new(false),
@@ -126,7 +129,7 @@ impl Upstream {
     }
 
     pub(super) fn key(&self) -> Key {
-        (self.id.clone(), self.address)
+        (self.id.clone(), self.address, self.protocol)
     }
 
     /// An idle connection of this worker, for a request that may be repeated or
@@ -135,10 +138,11 @@ impl Upstream {
         self.lane(worker).take(repeatable)
     }
 
-    /// A new connection, opened within `limit`. The time that took goes into
-    /// `duration`.
+    /// A new connection, opened within `limit`, for `worker`. The time that took goes
+    /// into `duration`.
     pub(super) async fn connect(
         &self,
+        worker: usize,
         limit: Duration,
         duration: &Histogram,
     ) -> io::Result<Connection> {
@@ -149,14 +153,17 @@ impl Upstream {
         let started = clock::now();
         let opened = tokio::select! {
             biased;
-            opened = Connection::open(self.address, limit) => opened,
+            opened = Connection::open(self.address, self.protocol, limit) => opened,
             // Whoever accepts now may be another container.
             () = left => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it has left")),
         };
         match &opened {
-            Ok(_) => {
+            Ok(connection) => {
                 self.metrics.connected.increment(1);
                 duration.record(started.elapsed());
+                if let Some(shared) = connection.share() {
+                    self.keep(worker, shared);
+                }
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => self.metrics.refused.increment(1),

@@ -8,6 +8,7 @@ mod drained;
 mod host;
 mod linger;
 mod plan;
+mod protocol;
 mod routes;
 
 use std::{
@@ -28,6 +29,7 @@ pub use drained::NotFound;
 pub use host::{HostPattern, InvalidHost};
 pub use linger::Lingering;
 pub use plan::{Conflict, Plan, PlannedEndpoint, PlannedService, Unrouted};
+pub use protocol::{Protocol, UnknownProtocol};
 pub use routes::Routes;
 
 /// What a source says of one instance: a container, a task, a line of
@@ -59,6 +61,8 @@ pub struct Binding {
     /// Where it listens; `None` while it can't be reached, for the reason that
     /// its state gives.
     pub address: Option<SocketAddr>,
+    /// What it speaks there.
+    pub protocol: Protocol,
     /// The algorithm it asks for; `None` to go along with the others.
     pub algorithm: Option<Algorithm>,
     /// The time over which it wants new endpoints to be given more and more
@@ -67,9 +71,9 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// A binding that asks for nothing else.
+    /// A binding of one that speaks HTTP/1.1 and asks for nothing else.
     pub fn new(host: HostPattern, address: Option<SocketAddr>) -> Self {
-        Self { host, address, algorithm: None, slow_start: None }
+        Self { host, address, protocol: Protocol::Http1, algorithm: None, slow_start: None }
     }
 }
 

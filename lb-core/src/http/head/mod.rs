@@ -5,7 +5,7 @@ mod host;
 
 use std::net::IpAddr;
 
-use ::http::{HeaderMap, HeaderValue, Uri, Version, header, request, uri};
+use ::http::{HeaderMap, HeaderValue, Request, Uri, Version, header, request, uri};
 
 use super::{client::Client, forwarding::Forwarding};
 use hop::Hop;
@@ -69,6 +69,33 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Makes a request that was about to go to an endpoint one of HTTP/1.1.
+pub(super) fn to_http1<B>(request: &mut Request<B>) {
+    if request.uri().authority().is_some() {
+        *request.uri_mut() = origin_form(request.uri());
+        *request.version_mut() = Version::HTTP_11;
+    }
+}
+
+/// Makes it one of HTTP/2, which has no connection to speak of, and no upgrades.
+pub(super) fn to_http2<B>(request: &mut Request<B>) {
+    let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
+    // Who names no host is still to be somewhere.
+    let host = host.filter(|host| !host.is_empty()).unwrap_or(b"localhost");
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(uri::Scheme::HTTP);
+    parts.authority = uri::Authority::try_from(host).ok();
+    parts.path_and_query = request.uri().path_and_query().cloned();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    *request.version_mut() = Version::HTTP_2;
+    let headers = request.headers_mut();
+    headers.remove(header::HOST);
+    headers.remove(header::CONNECTION);
+    headers.remove(header::UPGRADE);
+}
+
 /// Makes the head of an answer one of ours.
 pub(super) fn to_client(headers: &mut HeaderMap, upgraded: bool) {
     let upgrade = upgraded.then(|| headers.get(header::UPGRADE).cloned()).flatten();
@@ -103,7 +130,7 @@ fn origin_form(uri: &Uri) -> Uri {
 
 #[cfg(test)]
 mod tests {
-    use ::http::{HeaderName, Request};
+    use ::http::HeaderName;
 
     use super::*;
 
