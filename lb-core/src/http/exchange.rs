@@ -12,6 +12,7 @@ use super::{
     error::Refusal,
     proxy::Shared,
     table::{Service, Target},
+    timeouts::Timeouts,
 };
 use crate::{
     clock,
@@ -31,6 +32,7 @@ pub(super) struct Exchange {
     /// Why there is no whole answer of an endpoint.
     reason: Option<&'static str>,
     service: Option<Arc<Service>>,
+    timeouts: Timeouts,
     carried: Option<Carried>,
     entry: Option<Entry>,
     finished: bool,
@@ -56,6 +58,7 @@ impl Exchange {
             attempts: 0,
             reason: None,
             service: None,
+            timeouts: Timeouts::NONE,
             carried: None,
             entry,
             finished: false,
@@ -90,9 +93,8 @@ impl Exchange {
         }
     }
 
-    /// How long its answer may stand still.
-    pub(super) fn idle_timeout(&self) -> Duration {
-        self.service.as_ref().map_or(Duration::MAX, |service| service.options.idle_timeout)
+    pub(super) fn timeouts(&self) -> Timeouts {
+        self.timeouts
     }
 
     /// The balancer answers it itself.
@@ -101,8 +103,9 @@ impl Exchange {
         self.reason = Some(refusal.reason());
     }
 
-    pub(super) fn routed(&mut self, service: Arc<Service>) {
+    pub(super) fn routed(&mut self, service: Arc<Service>, timeouts: Timeouts) {
         self.service = Some(service);
+        self.timeouts = timeouts;
     }
 
     /// The head of the answer is known.

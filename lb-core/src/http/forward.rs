@@ -117,7 +117,7 @@ pub(super) async fn forward(
         let may_leave = || {
             again.is_there() && broke.len() < REPEATS && service.budget.withdraw_at(clock::now())
         };
-        let patience = (started, service.options.answer_timeout);
+        let patience = (started, exchange.timeouts().answer);
         let asked = upstream.ask(worker, &mut connection, outgoing, patience, may_leave);
         let unanswered = match asked.await {
             Ok(response) => {

@@ -41,6 +41,7 @@ mod queue;
 mod reminder;
 mod replay;
 mod table;
+mod timeouts;
 mod upgrade;
 mod upstream;
 

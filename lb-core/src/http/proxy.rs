@@ -24,6 +24,7 @@ use super::{
     forward::forward,
     head,
     table::Table,
+    timeouts::Timeouts,
     upgrade,
 };
 use crate::metrics;
@@ -115,7 +116,7 @@ impl Proxy {
         let entry = log.then(|| Entry::new(&request, Arc::clone(&self.client)));
         let mut exchange = Exchange::begin(Arc::clone(&self.shared), self.worker, entry);
         let form = Form::of(request.headers());
-        match self.carry(request, &mut exchange).await {
+        match self.carry(request, form, &mut exchange).await {
             Ok(answer) => answer.finish(exchange, self.guard),
             Err(refusal) => {
                 exchange.refused(refusal);
@@ -129,6 +130,7 @@ impl Proxy {
     async fn carry(
         &self,
         mut request: Request<RequestBody>,
+        form: Form,
         exchange: &mut Exchange,
     ) -> Result<Answer, Refusal> {
         let client_upgrade = hyper::upgrade::on(&mut request);
@@ -150,10 +152,11 @@ impl Proxy {
             return Err(Refusal::UriTooLong);
         }
         let service = table.routes.find(host).cloned().ok_or(Refusal::NoRoute)?;
-        exchange.routed(Arc::clone(&service));
+        let timeouts = Timeouts::of(options, form, request.headers());
+        exchange.routed(Arc::clone(&service), timeouts);
 
         let (mut head, body) = request.into_parts();
-        let body = body.metered(options.body_limit, options.body_timeout)?;
+        let body = body.metered(options.body_limit, timeouts.body)?;
         let sent = head::to_upstream(&mut head, &self.client, &options.forwarding);
         drop(table);
         exchange.speaks_for(sent.origin);
@@ -212,7 +215,7 @@ impl Answer {
             }
             return upgrade::tunnel(response, client, upstream, exchange, guard);
         }
-        let timeout = exchange.idle_timeout();
+        let timeout = exchange.timeouts().idle;
         response.map(|body| ResponseBody::upstream(body, exchange, timeout))
     }
 }
