@@ -9,7 +9,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use metrics::{
@@ -29,6 +29,9 @@ const REQUEST_BUCKETS: &[f64] =
 const CONNECT_BUCKETS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
+/// How long the exporter may remember what is gone, if nobody scrapes.
+const FORGETS: Duration = Duration::from_secs(60);
+
 /// Renders what has been recorded.
 #[derive(Clone)]
 pub(crate) struct Series {
@@ -45,6 +48,8 @@ struct Live {
 struct Handles {
     counters: Vec<Weak<TrackedCounter>>,
     gauges: Vec<Weak<TrackedGauge>>,
+    /// When the exporter last had a reason to forget.
+    rendered: Option<Instant>,
 }
 
 impl Handles {
@@ -88,13 +93,19 @@ impl Series {
         // again, between our touch and our look would pass for idle.
         let mut handles = lock(&self.live.handles);
         handles.touch();
+        handles.rendered = Some(Instant::now());
         self.handle.render()
     }
 
     /// Sorts samples into their buckets, so that they don't pile up between
-    /// scrapes.
+    /// scrapes. Where nobody scrapes, it is we who have the exporter forget what is
+    /// gone: it does so only while it renders.
     pub(crate) fn upkeep(&self) {
         self.handle.run_upkeep();
+        let rendered = lock(&self.live.handles).rendered;
+        if rendered.is_none_or(|last| last.elapsed() >= FORGETS) {
+            self.render();
+        }
     }
 }
 
@@ -199,6 +210,18 @@ mod tests {
             let text = series.render();
             assert!(text.contains("requests_total{endpoint=\"b\"} 2"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_gone_goes_though_nobody_scrapes() {
+        let (recorder, series) = Series::new().unwrap();
+        drop(with_local_recorder(&recorder, || counter!("n_total")));
+        series.upkeep();
+        // The exporter asks its own clock how long nothing has been heard.
+        std::thread::sleep(Duration::from_millis(2));
+        lock(&series.live.handles).rendered = None;
+        series.upkeep();
+        assert!(!series.render().contains("n_total"), "a first look would show it");
     }
 
     #[test]

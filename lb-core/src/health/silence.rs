@@ -28,7 +28,8 @@ use super::pause::after;
 ///
 /// Where everything waits for one, nobody else is heard. After ten times the
 /// patience one of the requests is to go elsewhere, and another one each time the
-/// others have answered what they were given: that sounds out who is to blame.
+/// others have answered what they were given: that sounds out who is to blame. What
+/// was heard before everything stood still doesn't count any more then.
 ///
 /// The last endpoint that can be used is never ejected, nor are more than half of
 /// all; and when only ejected ones are left, they return, until there is somebody
@@ -40,8 +41,9 @@ use super::pause::after;
 pub struct Silence {
     options: SilenceOptions,
     members: Vec<Member>,
-    /// Answers of all members since it was made.
+    /// Answers of all members since it was made, and when they last became more.
     heard: u64,
+    last_heard: Option<Instant>,
     /// The longest times an answer took between two judgements, of late.
     slowest: VecDeque<Duration>,
 }
@@ -177,7 +179,7 @@ const COLD: u32 = 10;
 impl Silence {
     /// A pool without members.
     pub fn new(options: SilenceOptions) -> Self {
-        Self { options, members: Vec::new(), heard: 0, slowest: VecDeque::new() }
+        Self { options, members: Vec::new(), heard: 0, last_heard: None, slowest: VecDeque::new() }
     }
 
     /// Adds a member behind the others. What it has done so far is neither held
@@ -220,6 +222,11 @@ impl Silence {
                 verdicts.push((at, Verdict::Return));
             }
         }
+        if self.heard > before {
+            self.last_heard = Some(now);
+        }
+        let quiet = self.last_heard.map(|at| now.saturating_duration_since(at));
+        let quiet = quiet.is_none_or(|quiet| quiet >= options.patience * COLD);
         if !slowest.is_zero() {
             self.slowest.truncate(REMEMBERED - 1);
             self.slowest.push_front(slowest);
@@ -266,7 +273,13 @@ impl Silence {
                     else {
                         let usual = || *usual.get_or_insert_with(|| usually(&self.slowest));
                         let unheard = member.given(self.heard) < options.answers * others;
-                        if alone && unheard && member.is_to_be_sounded(now, heard, options, usual) {
+                        if alone
+                            && (unheard || quiet)
+                            && member.is_to_be_sounded(now, heard, options, usual)
+                        {
+                            if quiet {
+                                member.begin_anew(self.heard);
+                            }
                             verdicts.push((at, Verdict::Sound));
                         }
                         continue;
@@ -362,6 +375,13 @@ impl Member {
     /// Answers that the others have given while it was silent.
     fn given(&self, heard: u64) -> u64 {
         self.silence.map_or(0, |begun| heard.saturating_sub(begun.heard))
+    }
+
+    /// Compares it with what the others answer from now on.
+    fn begin_anew(&mut self, heard: u64) {
+        if let Some(begun) = &mut self.silence {
+            begun.heard = heard;
+        }
     }
 
     /// Whether one of several that have waited for long is to go elsewhere.

@@ -11,7 +11,7 @@ use super::{
     connection::{Connection, speaks_of_the_endpoint},
     error::Refusal,
     exchange::{Carried, Exchange},
-    outgoing::Outgoing,
+    outgoing::{Again, Outgoing},
     proxy::Shared,
     queue,
     table::{Service, Target},
@@ -22,6 +22,7 @@ use crate::{
     clock,
     endpoint::EndpointId,
     load::{Lease, Outcome},
+    resilience::budget::TokenBudget,
 };
 
 /// Times a request may be sent again after it had gone out: one that kills
@@ -114,11 +115,9 @@ pub(super) async fn forward(
         };
         let Some(outgoing) = request.take() else { return Err(Refusal::Reset) };
         let again = request.again();
-        let may_leave = || {
-            again.is_there() && broke.len() < REPEATS && service.budget.withdraw_at(clock::now())
-        };
         let patience = (started, exchange.timeouts().answer);
-        let asked = upstream.ask(worker, &mut connection, outgoing, patience, may_leave);
+        let leave = (broke.len() < REPEATS).then_some(Leave { again, budget: &service.budget });
+        let asked = upstream.ask(worker, &mut connection, outgoing, patience, leave);
         let unanswered = match asked.await {
             Ok(response) => {
                 return Ok((response, Carried { target, lease, connection: Some(connection) }));
@@ -170,6 +169,23 @@ pub(super) async fn forward(
         }
         if stale { &metrics.retried_stale } else { retried }.increment(1);
         pooled = false;
+    }
+}
+
+/// What it takes for a request to go elsewhere while it waits for an answer.
+pub(super) struct Leave<'a> {
+    again: &'a Again,
+    budget: &'a TokenBudget,
+}
+
+impl Leave<'_> {
+    pub(super) fn is_possible(&self) -> bool {
+        self.again.is_there()
+    }
+
+    /// To be asked last: a yes is paid for.
+    pub(super) fn is_granted(&self) -> bool {
+        self.budget.withdraw_at(clock::now())
     }
 }
 

@@ -14,7 +14,7 @@ use ::metrics::Histogram;
 use hyper::body::Incoming;
 use tokio::sync::{Notify, mpsc};
 
-use super::{body::RequestBody, connection::Connection, lane::Lane};
+use super::{body::RequestBody, connection::Connection, forward::Leave, lane::Lane};
 use crate::{
     clock, endpoint::EndpointId, health::Heard, load::Load, metrics, registry::Protocol, sync::lock,
 };
@@ -176,18 +176,15 @@ impl Upstream {
 
     /// Sends a request that was taken up at `started` and waits for the head of
     /// its answer, for as long as one may come within `limit`. While the endpoint hangs,
-    /// `may_leave` is asked whether to go elsewhere.
-    pub(super) fn ask<F>(
-        &self,
+    /// it may `leave`.
+    pub(super) fn ask<'a>(
+        &'a self,
         worker: usize,
         connection: &mut Connection,
         request: Request<RequestBody>,
         (started, limit): (Instant, Duration),
-        may_leave: F,
-    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<'_, F>
-    where
-        F: Fn() -> bool,
-    {
+        leave: Option<Leave<'a>>,
+    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<'a> {
         let lane = self.lane(worker);
         let waiting = lane.wait();
         let cut = lane.cut.notified();
@@ -216,7 +213,11 @@ impl Upstream {
                     }
                     () = cut.as_mut() => {}
                 }
-                if (self.hangs() || self.sounded.swap(false, Ordering::Relaxed)) && may_leave() {
+                // Who can't leave doesn't take the leave of another.
+                if let Some(leave) = leave.as_ref().filter(|leave| leave.is_possible())
+                    && (self.hangs() || self.sounded.swap(false, Ordering::Relaxed))
+                    && leave.is_granted()
+                {
                     return Err(Unanswered::Hangs);
                 }
                 if clock::now().saturating_duration_since(started) >= limit {

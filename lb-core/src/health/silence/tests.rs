@@ -180,6 +180,38 @@ fn when_nobody_else_is_asked_nothing_is_proven_and_others_are_sounded_out() {
     assert_eq!(sounded, 2, "others have given five each");
 }
 
+/// The others were heard too much of just before it got stuck with everything: that
+/// it was sent less than they have answered proves nothing, and would never change.
+#[test]
+fn what_was_heard_before_everything_stood_still_does_not_count() {
+    let mut pool = Pool::cold(2);
+    pool.hangs[1] = true;
+    pool.step_each(&[36, 16]);
+    for _ in 1..=1_000 / 25 - 1 {
+        assert_eq!(pool.step(0), []);
+    }
+    // Each that has gone elsewhere is followed by one here and one there.
+    let (mut sounded, mut requests) = (0, [0, 0]);
+    for _ in 0..100 {
+        let verdicts = pool.step_each(&requests);
+        requests = [0, 0];
+        match verdicts[..] {
+            [] => {}
+            [(1, Verdict::Sound)] => {
+                sounded += 1;
+                pool.heard[1].waiting -= 1;
+                requests = [2, 1];
+            }
+            [(1, Verdict::Eject { .. })] => {
+                assert_eq!(sounded, 3, "the other has given five");
+                return;
+            }
+            ref other => panic!("{other:?}"),
+        }
+    }
+    panic!("it is still there");
+}
+
 /// A balancer that looks at load sends the quick requests elsewhere, while slow
 /// ones keep this one busy.
 #[test]

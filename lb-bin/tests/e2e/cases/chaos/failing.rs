@@ -10,6 +10,7 @@ super::super::cases! { chaos:
     one_of_three_hangs,
     one_of_three_is_stopped_by_a_signal,
     one_hangs_after_another_was_paused,
+    one_of_two_hangs_as_soon_as_it_is_there,
     one_of_three_errs,
 }
 
@@ -131,6 +132,26 @@ fn one_hangs_after_another_was_paused(scope: &Scope) {
     let note = format!("{slow} slow once it hung");
     report.tabulate("one of three hangs, after another was paused", note).none_failed();
     assert!(slow <= 16 + 5, "{slow} slow: {report}\n{}", lb.stderr());
+}
+
+/// Nothing is known of it yet, and in a moment every connection waits for it: then
+/// it takes a second to find out that the other one answers.
+fn one_of_two_hangs_as_soon_as_it_is_there(scope: &Scope) {
+    let Scene { replicas, lb, load, host } = Scene::new(scope, &THREE[..2]);
+    let rounds = rounds(3, 20);
+    for _ in 0..rounds {
+        replicas[0].docker(&["restart"]);
+        lb.ready(&host, 2);
+        replicas[0].control("PUT", "/hang");
+        load.go_on(800);
+        replicas[0].control("PUT", "/resume");
+        load.go_on(50);
+    }
+    let report = load.stop("one of two hangs as soon as it is there");
+    report.tabulate("one of two hangs as soon as it is there", times(rounds)).none_failed();
+    let slow = report.slow;
+    // What falls due within that second, with twice as much to spare.
+    assert!(slow <= 1200 * rounds as u64, "{slow} slow: {report}\n{}", lb.stderr());
 }
 
 /// An answer of 500 is an answer: it is passed on, and counted against who gave it.
