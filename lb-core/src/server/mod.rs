@@ -13,6 +13,7 @@
 pub mod handover;
 mod listen;
 mod open;
+pub mod proxy_protocol;
 mod running;
 mod service;
 mod worker;
