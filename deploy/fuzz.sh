@@ -57,7 +57,8 @@ for target in "${targets[@]}"; do
         continue
     fi
     failed=1
-    say "$target: FAILED" "$(sed -n '/panicked at/,/^==/p; /ERROR: libFuzzer/p' "$log")"
+    say "$target: FAILED"
+    grep -m 1 -A 5 -E 'panicked at|ERROR: libFuzzer' "$log" || tail -n 5 "$log"
     input=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
     if [ -n "$input" ]; then
         say "The input, to be kept in fuzz/corpus/$target once this is mended:"

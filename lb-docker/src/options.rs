@@ -178,8 +178,8 @@ fn split_port(authority: &str, default: u16) -> Option<(&str, u16)> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
         // It may name the interface: fe80::1%eth0.
-        let address = host.split_once('%').map_or(host, |(address, _)| address);
-        address.parse::<Ipv6Addr>().ok()?;
+        let (address, interface) = host.split_once('%').unwrap_or((host, ""));
+        address.parse::<Ipv6Addr>().ok().filter(|_| !interface.contains('['))?;
         let port = match rest {
             "" => default,
             rest => rest.strip_prefix(':')?.parse().ok()?,
@@ -318,6 +318,7 @@ mod tests {
             "tcp://[engine]:1",
             "tcp://[f~d\u{7}0::1]",
             "tcp://[fe80::1%a/b]",
+            "tcp://[fe80::1%a[]:9",
             "tcp://[::1]]:9",
             "tcp://host]:9",
         ] {
