@@ -67,7 +67,8 @@ pub enum Parsed {
 /// Of its further fields only those are kept that tell an HTTP proxy something: what
 /// it would have learnt from the client's TLS handshake, had it taken part, and a
 /// name for the connection. Network namespaces, ciphers, certificates and custom
-/// fields have no reader here and are skipped.
+/// fields have no reader here and are skipped; so is everything behind addresses of an
+/// unspecified kind, as nobody can tell where those end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Header {
