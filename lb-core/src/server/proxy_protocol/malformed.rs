@@ -1,6 +1,6 @@
 use std::{error, fmt};
 
-use super::{MAX_LEN, v1};
+use super::v1;
 
 /// Why what begins as a PROXY header is none. Shown in one line, without a byte of
 /// what was received.
@@ -33,7 +33,7 @@ pub enum Malformed {
     TooLong {
         /// How long it is at least, in bytes.
         length: usize,
-        /// How long it may be.
+        /// How long it may be, in bytes.
         limit: usize,
     },
     /// Version 2: a field ends after the header, or after the field it is part of.
@@ -62,8 +62,7 @@ impl fmt::Display for Malformed {
             Self::Transport(transport) => write!(f, "transport protocol {transport} is unknown"),
             Self::Addresses => f.write_str("it ends inside its addresses"),
             Self::TooLong { length, limit } => {
-                write!(f, "{length} bytes or more, where {limit} are accepted")?;
-                if *limit < MAX_LEN { f.write_str(" here") } else { Ok(()) }
+                write!(f, "{length} bytes or more, where {limit} are accepted")
             }
             Self::Overrun => f.write_str("a field is longer than what holds it"),
             Self::Value(kind) => write!(f, "the field of type {kind:#04x} has no such value"),

@@ -10,6 +10,10 @@ const UNIQUE_ID: u8 = 0x05;
 const SSL: u8 = 0x20;
 const SSL_VERSION: u8 = 0x21;
 
+/// The fields that are read. Each may be there once only: otherwise the next hop might
+/// take the other one.
+const READ: [u8; 5] = [ALPN, AUTHORITY, CRC32C, UNIQUE_ID, SSL];
+
 /// The longest unique id, in bytes.
 const UNIQUE_ID_LEN: usize = 128;
 
@@ -19,37 +23,30 @@ const CAME_BY_TLS: u8 = 0x01;
 const SHOWED_CERTIFICATE: u8 = 0x02 | 0x04;
 
 /// Enters `fields`, with which the `whole` header ends, into what is known of it.
-///
-/// Fields of other types are skipped. One that is kept may be there once only:
-/// otherwise the next hop might take the other one.
 pub(super) fn read(header: &mut Header, whole: &[u8], fields: &[u8]) -> Result<(), Malformed> {
     let mut fields = Fields(fields);
+    let mut seen = Vec::new();
     while let Some((kind, value)) = fields.next().transpose()? {
-        let twice = match kind {
-            ALPN => put(&mut header.alpn, Some(value.into())),
-            AUTHORITY => put(&mut header.authority, Some(text(kind, value)?)),
+        if READ.contains(&kind) {
+            if seen.contains(&kind) {
+                return Err(Malformed::Twice(kind));
+            }
+            seen.push(kind);
+        }
+        match kind {
+            ALPN => header.alpn = Some(value.into()),
+            AUTHORITY => header.authority = Some(text(kind, value)?),
             UNIQUE_ID if value.len() > UNIQUE_ID_LEN => return Err(Malformed::Value(kind)),
-            UNIQUE_ID => put(&mut header.unique_id, Some(value.into())),
-            SSL => put(&mut header.tls, tls(value)?),
+            UNIQUE_ID => header.unique_id = Some(value.into()),
+            SSL => header.tls = tls(value)?,
             CRC32C => {
                 let (before, _) = whole.split_at(whole.len() - fields.0.len() - value.len());
                 check(before, value, fields.0)?;
-                false
             }
-            _ => false,
-        };
-        if twice {
-            return Err(Malformed::Twice(kind));
+            _ => {}
         }
     }
     Ok(())
-}
-
-/// Whether there was one already.
-fn put<T>(place: &mut Option<T>, value: Option<T>) -> bool {
-    let twice = place.is_some() && value.is_some();
-    *place = place.take().or(value);
-    twice
 }
 
 /// The fields that are left.
@@ -88,8 +85,10 @@ fn tls(value: &[u8]) -> Result<Option<Tls>, Malformed> {
     let mut tls = Tls { version: None, verified };
     for field in Fields(rest) {
         let (kind, value) = field?;
-        if kind == SSL_VERSION && put(&mut tls.version, Some(text(kind, value)?)) {
-            return Err(Malformed::Twice(kind));
+        match (kind, &tls.version) {
+            (SSL_VERSION, None) => tls.version = Some(text(kind, value)?),
+            (SSL_VERSION, Some(_)) => return Err(Malformed::Twice(kind)),
+            _ => {}
         }
     }
     Ok(Some(tls).filter(|_| client & CAME_BY_TLS != 0))
@@ -219,7 +218,7 @@ mod tests {
             (vec![ssl(1, 0, &[version.clone(), version])], M::Twice(SSL_VERSION)),
             (vec![field(ALPN, b"h2"), field(ALPN, b"h2")], M::Twice(ALPN)),
             (vec![field(AUTHORITY, b"a"), field(AUTHORITY, b"b")], M::Twice(AUTHORITY)),
-            (vec![ssl(1, 0, &[]), ssl(1, 0, &[])], M::Twice(SSL)),
+            (vec![ssl(0, 0, &[]), ssl(1, 0, &[])], M::Twice(SSL)),
         ] {
             assert_eq!(read(&fields), Err(error), "{fields:02x?}");
         }
@@ -249,5 +248,8 @@ mod tests {
                 assert!(!accepted || unchecked, "{at}: bit {bit} of byte {byte}");
             }
         }
+        let sum = field(CRC32C, &[0; 4]);
+        let twice = parse(&header_with(&[sum], Some(0)));
+        assert_eq!(twice, Err(Malformed::Twice(CRC32C)));
     }
 }
