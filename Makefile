@@ -3,7 +3,7 @@
 # Ctrl-C leaves nothing half-written that a later run would take for whole.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help up scale down logs demo images test chaos soak bench compare peers routing simulate fmt lint doc release-check
+.PHONY: help up scale down logs demo images test fuzz chaos soak bench compare peers routing simulate fmt lint doc release-check
 
 CARGO ?= cargo
 
@@ -31,6 +31,9 @@ images: ## Builds the images lb:local and app:local
 
 test: ## Runs every test, those with containers too
 	@deploy/test.sh
+
+fuzz: ## Feeds everything that parses with inputs nobody thought of: SECONDS=60 for each target
+	@deploy/fuzz.sh $(or $(SECONDS),60)
 
 chaos: ## What restarts, failures and updates cost, at length: into docs/reliability.md
 	@deploy/chaos.sh long

@@ -2,6 +2,7 @@
 
 use std::{
     error, fmt,
+    net::Ipv6Addr,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -171,15 +172,21 @@ impl EngineAddress {
 }
 
 fn split_port(authority: &str, default: u16) -> Option<(&str, u16)> {
+    if authority.contains(|c: char| c.is_whitespace() || c.is_control() || "/@?#".contains(c)) {
+        return None;
+    }
     if let Some(rest) = authority.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
+        // It may name the interface: fe80::1%eth0.
+        let (address, interface) = host.split_once('%').unwrap_or((host, ""));
+        address.parse::<Ipv6Addr>().ok().filter(|_| !interface.contains('['))?;
         let port = match rest {
             "" => default,
             rest => rest.strip_prefix(':')?.parse().ok()?,
         };
         return Some((host, port));
     }
-    if authority.contains(['/', '@', '?']) {
+    if authority.contains(['[', ']']) {
         return None;
     }
     match authority.split_once(':') {
@@ -292,6 +299,7 @@ mod tests {
             ("tcp://10.0.0.1:2375", tcp("10.0.0.1", 2375)),
             ("tcp://engine", tcp("engine", 2375)),
             ("tcp://[::1]:9/", tcp("::1", 9)),
+            ("tcp://[fe80::1%eth0]", tcp("fe80::1%eth0", 2375)),
         ] {
             assert_eq!(text.parse(), Ok(address), "{text}");
         }
@@ -305,6 +313,14 @@ mod tests {
             "tcp://host:x",
             "tcp://::1:2375",
             "tcp://host/path",
+            "tcp://host#1",
+            "tcp://my host",
+            "tcp://[engine]:1",
+            "tcp://[f~d\u{7}0::1]",
+            "tcp://[fe80::1%a/b]",
+            "tcp://[fe80::1%a[]:9",
+            "tcp://[::1]]:9",
+            "tcp://host]:9",
         ] {
             let error = text.parse::<EngineAddress>().unwrap_err();
             assert_eq!((error.key, error.value.as_str()), ("DOCKER_HOST", text));

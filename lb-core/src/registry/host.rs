@@ -66,7 +66,7 @@ impl FromStr for HostPattern {
             return Err(InvalidHost::Port);
         }
         if let Some(end) = host.strip_prefix("*.") {
-            return Ok(Self::Suffix(format!(".{}", name(end)?).into()));
+            return Ok(Self::Suffix(format!(".{}", whole_name(end)?).into()));
         }
         if let Some(start) = host.strip_suffix(".*") {
             return Ok(Self::Prefix(format!("{}.", name(start)?).into()));
@@ -74,13 +74,17 @@ impl FromStr for HostPattern {
         if host.parse::<IpAddr>().is_ok() {
             return Ok(Self::Exact(host.into()));
         }
-        Ok(Self::Exact(name(&host)?.into()))
+        Ok(Self::Exact(whole_name(&host)?.into()))
     }
 }
 
 /// A host name without the dot that ends a fully qualified one.
+fn whole_name(text: &str) -> Result<&str, InvalidHost> {
+    name(text.strip_suffix('.').unwrap_or(text))
+}
+
+/// Labels of a host name.
 fn name(name: &str) -> Result<&str, InvalidHost> {
-    let name = name.strip_suffix('.').unwrap_or(name);
     if name.len() > 253 {
         return Err(InvalidHost::TooLong);
     }
@@ -179,6 +183,8 @@ mod tests {
             ("app local", E::Character(' ')),
             ("app..local", E::EmptyLabel),
             (".local", E::EmptyLabel),
+            ("app.local..", E::EmptyLabel),
+            ("www.example..*", E::EmptyLabel),
             ("*", E::Character('*')),
             ("*.*", E::Character('*')),
             ("a.*.b", E::Character('*')),

@@ -15,6 +15,7 @@ pub mod handover;
 mod limits;
 mod listen;
 mod open;
+pub mod proxy_protocol;
 mod running;
 mod service;
 mod stream;
