@@ -147,8 +147,8 @@ async fn an_expired_certificate_is_better_than_none() {
 #[tokio::test]
 async fn what_was_broken_from_the_start_is_not_served() {
     let scene = Scene::new(&["default"]).await;
-    scene.put("www.example.com");
     scene.write("www.example.com.key", "nothing");
+    scene.write("www.example.com.crt", scene.authority.sign(&["www.example.com"]).pem);
     let problem = problem(&scene).await;
     assert_eq!(problem.effect, Effect::NotServed);
     assert_eq!(scene.store.certificates().len(), 1);
