@@ -41,7 +41,7 @@ async fn each_host_is_shown_its_certificate() {
 
     for (host, expected, why) in [
         ("www.example.com", &own, "its own, though it asks for another one"),
-        ("WWW.Example.COM", &own, "in small letters"),
+        ("WWW.Example.COM.", &own, "in small letters, with its root"),
         ("example.com", &domain, "its own"),
         ("foo.example.com", &domain, "that of its domain"),
         ("a.b.example.com", &default, "not two levels up"),
@@ -105,6 +105,7 @@ async fn without_a_certificate_the_name_is_not_recognized() {
     let (seen, session) = scene.meet(&Arc::new(silent), "other.test").await;
     assert_eq!(seen.unwrap_err(), UNRECOGNIZED_NAME);
     assert!(session.unwrap_err().to_string().contains("clients that name no host"));
+    assert_eq!(scene.shown("default").await, Err(UNRECOGNIZED_NAME), "it is no host");
     assert!(scene.store.certificates()[0].hosts.is_empty());
 }
 

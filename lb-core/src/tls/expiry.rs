@@ -51,6 +51,11 @@ pub(super) fn read(der: &[u8]) -> Result<Facts, Malformed> {
     })
 }
 
+/// Whether a certificate, which has been verified before, is valid at this time.
+pub(super) fn is_valid(der: &[u8], now: SystemTime) -> bool {
+    read(der).is_ok_and(|facts| facts.not_before <= now && now <= facts.not_after)
+}
+
 fn text(name: &GeneralName) -> Option<String> {
     match name {
         GeneralName::DnsName(name) => Some(name.to_string()),
@@ -84,31 +89,20 @@ pub(super) fn date(time: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
     use proptest::prelude::*;
     use rcgen::{
         CertificateParams, DistinguishedName, DnType, KeyPair, SerialNumber, date_time_ymd,
     };
-    use x509_cert::der::{
-        Encode,
-        asn1::{BitString, GeneralizedTime, Null, OctetString},
-    };
-    use x509_ocsp::{
-        CertId, CertStatus, OcspGeneralizedTime, ResponderId, ResponseData, SingleResponse, Version,
-    };
+    use x509_cert::der::Encode;
 
     use super::*;
+    use crate::tls::testing::{response, unix};
 
     fn certificate(names: &[&str], adjust: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
         adjust(&mut params);
         params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
-    }
-
-    fn unix(seconds: u64) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
     #[test]
@@ -134,41 +128,6 @@ mod tests {
         };
         assert_eq!(read(&certificate(&[], name)).unwrap().names, ["old.example.com"]);
         assert_eq!(read(&certificate(&["new"], name)).unwrap().names, ["new"]);
-    }
-
-    /// A response that is good until then, for each of its certificates.
-    pub(crate) fn response(until: &[Option<u64>]) -> Vec<u8> {
-        let time = |seconds| GeneralizedTime::from_unix_duration(Duration::from_secs(seconds));
-        let hash = || OctetString::new([0; 20]).unwrap();
-        let algorithm = || x509_cert::spki::AlgorithmIdentifierOwned {
-            oid: x509_cert::der::oid::db::rfc5912::ID_SHA_1,
-            parameters: None,
-        };
-        let of = |until: &Option<u64>| SingleResponse {
-            cert_id: CertId {
-                hash_algorithm: algorithm(),
-                issuer_name_hash: hash(),
-                issuer_key_hash: hash(),
-                serial_number: 1_u8.into(),
-            },
-            cert_status: CertStatus::Good(Null),
-            this_update: OcspGeneralizedTime(time(0).unwrap()),
-            next_update: until.map(|until| OcspGeneralizedTime(time(until).unwrap())),
-            single_extensions: None,
-        };
-        let basic = BasicOcspResponse {
-            tbs_response_data: ResponseData {
-                version: Version::V1,
-                responder_id: ResponderId::ByKey(hash()),
-                produced_at: OcspGeneralizedTime(time(0).unwrap()),
-                responses: until.iter().map(of).collect(),
-                response_extensions: None,
-            },
-            signature_algorithm: algorithm(),
-            signature: BitString::from_bytes(&[0]).unwrap(),
-            certs: None,
-        };
-        OcspResponse::successful(basic).unwrap().to_der().unwrap()
     }
 
     #[test]

@@ -42,11 +42,11 @@
 //!
 //! # Sessions
 //!
-//! Clients resume sessions, by tickets or from a cache, for half a day at most, and
-//! only under the server name they were made for. Hosts that demand other
-//! certificates of their clients, or the same host after it has begun to, can't be
-//! entered with them. A client certificate that expires is good until the session
-//! made with it does.
+//! Clients resume sessions, by tickets, whose keys are replaced every 6 hours and
+//! forgotten after 12, or from a cache; and only under the server name they were
+//! made for. Hosts that demand other certificates of their clients, or the same
+//! host after it has begun to, can't be entered with them, and neither can any
+//! host with a session whose client certificate has expired since.
 //!
 //! Requests name a host as well, and it may be another one than the handshake did:
 //! ask [`Acceptor::allows`] about each that differs.
@@ -106,6 +106,8 @@ mod scope;
 mod server;
 mod snapshot;
 mod store;
+#[cfg(test)]
+mod testing;
 
 pub use client::{Connector, ConnectorError, ConnectorOptions, Verify};
 pub use policy::{ClientCertificates, Policy, UnknownClientCertificates, UnknownPolicy};

@@ -16,7 +16,7 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-use super::{CertificateStore, ClientCertificates, Policy, scope::Scope};
+use super::{CertificateStore, ClientCertificates, Policy, expiry, scope::Scope};
 
 /// How an [`Acceptor`] behaves.
 #[derive(Clone, Debug)]
@@ -104,7 +104,8 @@ impl Acceptor {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let hello = LazyConfigAcceptor::new(server::Acceptor::default(), io).await?;
-        let server_name: Option<Arc<str>> = hello.client_hello().server_name().map(Arc::from);
+        // rustls has made its letters small.
+        let server_name = hello.client_hello().server_name().map(rooted).map(Arc::<str>::from);
         let options = host(server_name.as_deref());
         let (config, scope) = match self.choose(server_name.as_deref(), &options) {
             Ok(choice) => choice,
@@ -115,10 +116,19 @@ impl Acceptor {
         };
         let stream = hello.into_stream(Arc::new(config)).await?;
         let (_, connection) = stream.get_ref();
+        let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        // Who resumes is given a new ticket, again and again.
+        let shown = connection.peer_certificates().filter(|_| resumed);
+        if shown
+            .is_some_and(|chain| chain.iter().any(|one| !expiry::is_valid(one, SystemTime::now())))
+        {
+            let error = "the client's certificate has expired since its session began";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error).into());
+        }
         let session = Session {
             server_name,
             alpn: connection.alpn_protocol().map(Arc::from),
-            resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            resumed,
             version: connection.protocol_version(),
             scope,
         };
@@ -158,7 +168,7 @@ impl Acceptor {
     /// a connection of their own: who showed no certificate to one host would
     /// else get to another one that demands it.
     pub fn allows(&self, session: &Session, host: &str, options: &HostOptions) -> bool {
-        let host = host.to_ascii_lowercase();
+        let host = rooted(host).to_ascii_lowercase();
         if session.server_name() == Some(&host) {
             return true;
         }
@@ -276,6 +286,11 @@ impl error::Error for HandshakeError {
             _ => None,
         }
     }
+}
+
+/// A name without the dot that some write at its end, for the root.
+fn rooted(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 /// Ends a handshake of which nothing but the client's hello was read. rustls would

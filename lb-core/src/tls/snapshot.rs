@@ -34,7 +34,7 @@ impl Snapshot {
         host: Option<&str>,
         asked_for: Option<&str>,
     ) -> Option<(&str, &Arc<Pair>)> {
-        let own = || self.pair(host?);
+        let own = || self.pair(host.filter(|host| *host != DEFAULT)?);
         match (own(), asked_for) {
             (None, Some(name)) => self.pair(&name.to_ascii_lowercase()),
             (None, None) => self.of_domain(host).or_else(|| self.default()),

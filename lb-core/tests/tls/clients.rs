@@ -1,8 +1,12 @@
 //! Certificates of clients, and sessions that are resumed with and without them.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
 
 use lb_core::tls::{ClientCertificates, HandshakeError, HostOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::{
     AlertDescription, ClientConfig, Error, NamedGroup,
     client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue},
@@ -271,6 +275,33 @@ async fn a_session_with_a_certificate_ends_with_its_authority() {
 }
 
 #[tokio::test]
+async fn a_session_with_a_certificate_ends_with_it() {
+    let (scene, authority) = scene().await;
+    with_authorities(&scene, "ca.crt", &authority).await;
+    let end = SystemTime::now() + Duration::from_secs(3);
+    let brief = authority.sign_with(&["client"], |params| params.not_after = end.into());
+    let client = Arc::new(scene.client_with(&brief));
+    enter(&scene, &client, "example.com").await.unwrap();
+    // Every session that is resumed gives tickets for others.
+    let error = loop {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let connect = crate::scene::connect(&client, "example.com", near);
+        match tokio::join!(connect, scene.accept(far)) {
+            (Ok(mut stream), Ok(mut accepted)) => {
+                assert!(accepted.session.resumed());
+                assert!(SystemTime::now() < end + Duration::from_secs(30), "it goes on and on");
+                accepted.stream.shutdown().await.unwrap();
+                assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "tickets are read by now");
+            }
+            (_, Err(error)) => break error,
+            (Err(error), _) => panic!("{error}"),
+        }
+    };
+    assert!(SystemTime::now() > end - Duration::from_secs(1));
+    assert!(error.to_string().contains("expired since its session began"), "{error}");
+}
+
+#[tokio::test]
 async fn a_request_is_only_for_hosts_that_demand_what_was_shown() {
     let (scene, authority) = scene().await;
     with_authorities(&scene, "example.com.ca.crt", &authority).await;
@@ -280,11 +311,11 @@ async fn a_request_is_only_for_hosts_that_demand_what_was_shown() {
     let open = open.unwrap();
     for (host, expected) in [
         ("example.org", true),
-        ("Example.ORG", true),
+        ("Example.ORG.", true),
         ("www.example.org", true),
         ("unknown.test", true),
         ("example.com", false),
-        ("EXAMPLE.com", false),
+        ("EXAMPLE.com.", false),
         ("www.example.com", false),
     ] {
         assert_eq!(allows(&open, host), expected, "{host}");
