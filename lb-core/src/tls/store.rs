@@ -237,6 +237,7 @@ impl Reading {
                 problems,
             });
             drop(history);
+            tracing::debug!(names = snapshot.entries.len(), "certificates are in force");
             shared.snapshot.store(snapshot.clone());
             shared.changed.send_replace(());
             snapshot
@@ -245,10 +246,10 @@ impl Reading {
         };
         let problems = snapshot.problems(SystemTime::now());
         for problem in problems.iter().filter(|problem| !self.told.contains(problem)) {
-            tracing::warn!(%problem, "certificates");
+            tracing::warn!(%problem, "files of certificates");
         }
         if problems.is_empty() && !self.told.is_empty() {
-            tracing::info!(folder = %shared.directory.display(), "certificates are in order");
+            tracing::info!(folder = %shared.directory.display(), "files of certificates are right again");
         }
         self.told = problems;
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use lb_core::tls::{ClientCertificates, HandshakeError, HostOptions};
+use lb_core::tls::{ClientCertificates, Effect, HandshakeError, HostOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::{
     AlertDescription, ClientConfig, Error, NamedGroup,
@@ -105,6 +105,23 @@ async fn nobody_is_let_in_without_authorities_that_must_be_there() {
     assert!(report.problems[0].what.contains("is broken PEM"));
     assert_eq!(enter(&scene, &known, "broken.example.org").await, refused);
     assert_eq!(enter(&scene, &known, "www.example.org").await, Ok(()), "others don't care");
+}
+
+#[tokio::test]
+async fn what_is_demanded_stays_when_its_file_breaks_and_goes_with_it() {
+    let (scene, authority) = scene().await;
+    with_authorities(&scene, "example.com.ca.crt", &authority).await;
+    let nobody = Arc::new(scene.client());
+    let known = Arc::new(scene.client_with(&authority.sign(&["client"])));
+    scene.write("example.com.ca.crt", "nonsense");
+    let report = scene.wait_for(|report| !report.problems.is_empty()).await;
+    assert_eq!(report.problems[0].effect, Effect::EarlierServed);
+    assert_eq!(enter(&scene, &nobody, "example.com").await, Err(REQUIRED));
+    assert_eq!(enter(&scene, &known, "example.com").await, Ok(()));
+
+    scene.remove("example.com.ca.crt");
+    scene.wait_for(|report| report.client_authorities.is_empty()).await;
+    assert_eq!(enter(&scene, &nobody, "example.com").await, Ok(()));
 }
 
 #[tokio::test]

@@ -257,6 +257,7 @@ async fn see(client: &Arc<ClientConfig>, name: &str, io: DuplexStream) -> Result
     })
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn reason(error: std::io::Error) -> Error {
     let inner = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
     inner.cloned().unwrap_or_else(|| panic!("{error:?}"))
