@@ -172,7 +172,7 @@ impl fmt::Debug for Follower {
 #[derive(Default)]
 struct Reading {
     history: Arc<Mutex<History>>,
-    /// How often the folder was read in whole.
+    /// How often the folder was read in whole, in a row until twice.
     reads: u64,
     /// What is wrong with the folder itself.
     folder: Option<Problem>,
@@ -212,6 +212,9 @@ impl Reading {
 
     fn failed(&mut self, shared: &Shared, what: String, remedy: &str) {
         self.history().interrupted();
+        if self.reads < 2 {
+            self.reads = 0;
+        }
         let problem = Problem {
             name: String::new(),
             file: shared.directory.clone(),
