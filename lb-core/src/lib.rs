@@ -117,6 +117,7 @@
 //! | `health-http`, `health-grpc` | the health checks `Http` and `Grpc` |
 //! | `file` | discovery from a file of endpoints |
 //! | `dns` | discovery from DNS |
+//! | `tls` | certificates from a folder, TLS with clients and upstreams |
 
 pub mod balance;
 mod clock;
@@ -137,6 +138,8 @@ pub mod server;
 mod sync;
 #[cfg(feature = "test-util")]
 pub mod testing;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use balance::Balance;
 pub use discovery::{Change, Discovery};

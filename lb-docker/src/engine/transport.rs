@@ -20,6 +20,7 @@ use tokio_rustls::{
     TlsConnector,
     rustls::{
         ClientConfig, RootCertStore,
+        crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
     },
 };
@@ -141,7 +142,11 @@ fn connector(directory: &Path) -> Result<TlsConnector, EngineError> {
     }
     let chain = certificates(&cert)?;
     let secret = PrivateKeyDer::from_pem_file(&key).map_err(|error| unusable(&key, &error))?;
-    let config = ClientConfig::builder()
+    // Named, because rustls can't guess in a program that has another one in it, too.
+    let provider = Arc::new(ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(&cert, &error))?
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, secret)
         .map_err(|error| unusable(&cert, &error))?;

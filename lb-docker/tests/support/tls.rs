@@ -16,6 +16,7 @@ use tokio_rustls::{
     TlsAcceptor,
     rustls::{
         RootCertStore, ServerConfig,
+        crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
         server::WebPkiClientVerifier,
     },
@@ -58,10 +59,14 @@ pub(crate) async fn serve(certificates: &Path, socket: PathBuf) -> u16 {
     roots
         .add(CertificateDer::from_pem_file(file("ca.pem")).expect("a certificate"))
         .expect("a root");
-    let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().expect("a verifier");
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let verifier = verifier.build().expect("a verifier");
     let chain = vec![CertificateDer::from_pem_file(file("server.pem")).expect("a certificate")];
     let key = PrivateKeyDer::from_pem_file(file("server.key")).expect("a key");
-    let config = ServerConfig::builder()
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
         .expect("a configuration");
