@@ -24,6 +24,7 @@ pub(crate) async fn servers(services: &[Service]) -> anyhow::Result<Vec<Server>>
                 format!("{} of {} in {}", endpoint.host, service.host, service.source)
             })? {
                 let mut binding = Binding::new(service.host.clone(), Some(address));
+                binding.protocol = service.protocol;
                 binding.algorithm = service.algorithm;
                 let bindings = servers.entry(name(endpoint, address)).or_default();
                 if !bindings.contains(&binding) {
@@ -67,6 +68,8 @@ pub(crate) fn always(name: impl Into<Arc<str>>, bindings: Vec<Binding>) -> Endpo
 
 #[cfg(test)]
 mod tests {
+    use lb_core::registry::Protocol;
+
     use super::*;
 
     fn service(host: &str, port: u16) -> Service {
@@ -75,6 +78,7 @@ mod tests {
             host: "api.local".parse().unwrap(),
             endpoints: vec![HostAndPort { host: host.into(), port }],
             algorithm: None,
+            protocol: Protocol::default(),
         }
     }
 

@@ -56,6 +56,7 @@ pub(crate) struct Service {
     pub(crate) host: String,
     pub(crate) endpoints: Vec<String>,
     pub(crate) algorithm: Option<String>,
+    pub(crate) protocol: Option<String>,
 }
 
 /// One value, written as text, number or truth: they mean the same as the text

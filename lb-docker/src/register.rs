@@ -69,6 +69,7 @@ pub(crate) fn register(
     let bindings = settings.hosts.into_iter().map(|host| {
         let address = address.map(|ip| SocketAddr::new(ip, settings.port));
         let mut binding = Binding::new(host, address);
+        binding.protocol = settings.protocol;
         binding.algorithm = settings.algorithm;
         binding.slow_start = settings.slow_start;
         binding

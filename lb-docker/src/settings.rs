@@ -4,14 +4,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use lb_core::{
     balance::Algorithm,
-    registry::{HostPattern, Problem},
+    registry::{HostPattern, Problem, Protocol, UnknownProtocol},
 };
 
 use crate::container::Container;
 
 /// The labels that are read. A label under `lb.` that isn't here is a mistake.
-const LABELS: [&str; 6] =
-    ["lb.host", "lb.port", "lb.algorithm", "lb.weight", "lb.ready", "lb.slow_start"];
+const LABELS: [&str; 7] =
+    ["lb.host", "lb.port", "lb.proto", "lb.algorithm", "lb.weight", "lb.ready", "lb.slow_start"];
 
 /// The port of a container that neither names nor exposes just one.
 const DEFAULT_PORT: u16 = 80;
@@ -36,11 +36,6 @@ const UNSUPPORTED: &[Unsupported] = &[
         remedy: "not supported; leave it out: a request's path is passed on as it is",
     },
     Unsupported {
-        key: "VIRTUAL_PROTO",
-        harmless: &["", "http"],
-        remedy: "not supported; use http, or leave it out",
-    },
-    Unsupported {
         key: "VIRTUAL_HOST_MULTIPORTS",
         harmless: &[""],
         remedy: "not supported; use VIRTUAL_HOST and VIRTUAL_PORT, a container for each port",
@@ -60,6 +55,7 @@ pub(crate) struct Settings {
     /// it.
     pub(crate) hosts: Vec<HostPattern>,
     pub(crate) port: u16,
+    pub(crate) protocol: Protocol,
     pub(crate) algorithm: Option<Algorithm>,
     pub(crate) weight: u32,
     pub(crate) ready: Ready,
@@ -83,6 +79,7 @@ impl Settings {
         let mut reader = Reader { container, problems: vec![] };
         let hosts = reader.hosts();
         let port = reader.port();
+        let protocol = reader.protocol();
         let servable = reader.servable();
         let algorithm = reader.label("lb.algorithm", |text| {
             text.parse().map_err(|error| format!("{error}; it has no say"))
@@ -104,8 +101,9 @@ impl Settings {
         });
         reader.unknown_labels();
         Self {
-            hosts: if servable && port.is_some() { hosts } else { vec![] },
+            hosts: if servable && port.is_some() && protocol.is_some() { hosts } else { vec![] },
             port: port.unwrap_or(DEFAULT_PORT),
+            protocol: protocol.unwrap_or_default(),
             algorithm,
             weight: weight.unwrap_or(1),
             ready: ready.unwrap_or_default(),
@@ -168,6 +166,18 @@ impl<'a> Reader<'a> {
             }
             Ok(port) => Some(port),
         }
+    }
+
+    /// What it speaks, unless that is something we don't.
+    fn protocol(&mut self) -> Option<Protocol> {
+        let (key, text) = self.either("lb.proto", "VIRTUAL_PROTO").unwrap_or_default();
+        let name = text.trim();
+        if name.is_empty() {
+            return Some(Protocol::default());
+        }
+        name.parse()
+            .map_err(|error: UnknownProtocol| self.problem(key, text, error.to_string()))
+            .ok()
     }
 
     fn exposed(&self) -> u16 {
@@ -279,6 +289,18 @@ mod tests {
     }
 
     #[test]
+    fn protocols() {
+        let host = "VIRTUAL_HOST=a.test";
+        let protocol = |env: &[&str], labels: &[(&str, &str)]| read(env, labels).protocol;
+        assert_eq!(protocol(&[host], &[]), Protocol::Http1);
+        assert_eq!(protocol(&[host, "VIRTUAL_PROTO=grpc"], &[]), Protocol::Http2);
+        assert_eq!(
+            protocol(&[host, "VIRTUAL_PROTO=http"], &[("lb.proto", "h2c")]),
+            Protocol::Http2
+        );
+    }
+
+    #[test]
     fn what_would_be_routed_wrong_is_not_routed() {
         for (entry, routed) in [
             ("VIRTUAL_PATH=/", true),
@@ -287,7 +309,10 @@ mod tests {
             ("VIRTUAL_DEST=", true),
             ("VIRTUAL_DEST=/", false),
             ("VIRTUAL_PROTO=http", true),
+            ("VIRTUAL_PROTO=", true),
+            ("VIRTUAL_PROTO=grpc", true),
             ("VIRTUAL_PROTO=https", false),
+            ("VIRTUAL_PROTO=uwsgi", false),
             ("VIRTUAL_HOST_MULTIPORTS=a.test: {}", false),
             ("NETWORK_ACCESS=external", true),
             ("NETWORK_ACCESS=internal", false),

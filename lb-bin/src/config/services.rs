@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, fmt};
 
-use lb_core::{balance::Algorithm, registry::HostPattern};
+use lb_core::{
+    balance::Algorithm,
+    registry::{HostPattern, Protocol},
+};
 
 use super::{
     CATCH_ALL,
@@ -19,6 +22,7 @@ pub(crate) struct Service {
     pub(crate) host: HostPattern,
     pub(crate) endpoints: Vec<HostAndPort>,
     pub(crate) algorithm: Option<Algorithm>,
+    pub(crate) protocol: Protocol,
 }
 
 /// Where a server is: an address, or a name that is looked up.
@@ -50,7 +54,13 @@ pub(super) fn services(
             // Given twice, it is one service with all of them.
             Some(service) => service.endpoints.extend(endpoints),
             None => {
-                services.push(Service { source: key.clone(), host, endpoints, algorithm: None });
+                services.push(Service {
+                    source: key.clone(),
+                    host,
+                    endpoints,
+                    algorithm: None,
+                    protocol: Protocol::default(),
+                });
             }
         }
     }
@@ -69,11 +79,13 @@ pub(super) fn services(
         }
         let list = setting("endpoints", &service.endpoints.join(","));
         let asked = service.algorithm.as_ref().map(|name| setting("algorithm", name));
+        let spoken = service.protocol.as_ref().map(|name| setting("protocol", name));
         services.push(Service {
             source: from.file.to_owned(),
             host: pattern,
             endpoints: list.parse(|_| endpoints(service.endpoints.iter().map(String::as_str)))?,
             algorithm: asked.map(|asked| asked.parse(from_str)).transpose()?,
+            protocol: spoken.map_or(Ok(Protocol::default()), |spoken| spoken.parse(from_str))?,
         });
     }
     Ok(services)

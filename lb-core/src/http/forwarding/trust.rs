@@ -63,6 +63,16 @@ impl Trust {
     }
 }
 
+/// Of IPv4 addresses that are written as IPv6 ones, the network that they are in:
+/// clients are compared as what they are.
+fn canonical(network: IpNet) -> IpNet {
+    let ip = network.addr().to_canonical();
+    match (network, network.prefix_len().checked_sub(96)) {
+        (IpNet::V6(_), Some(prefix)) if ip.is_ipv4() => IpNet::new_assert(ip, prefix),
+        _ => network,
+    }
+}
+
 /// The address of a hop, which some write with its port.
 fn address(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(ip, _)| ip);
@@ -93,7 +103,7 @@ impl FromStr for Trust {
     fn from_str(text: &str) -> Result<Self, TrustError> {
         let network = |text: &str| {
             let address = || text.parse::<IpAddr>().map(IpNet::from);
-            let network = text.parse::<IpNet>().or_else(|_| address());
+            let network = text.parse::<IpNet>().or_else(|_| address()).map(canonical);
             network.map_err(|_| TrustError(text.to_owned()))
         };
         match text.trim().to_ascii_lowercase().as_str() {
@@ -119,6 +129,8 @@ mod tests {
     fn it_is_everybody_nobody_or_some() {
         let believes = |text: &str, ip: &str| trust(text).believes(ip.parse().unwrap());
         assert!(believes("true", "8.8.8.8") && !believes("no", "127.0.0.1"));
+        assert!(believes("::ffff:10.0.0.0/104", "10.1.2.3"), "IPv4 in other words");
+        assert!(believes("::ffff:10.1.2.3", "10.1.2.3"));
         for (ip, expected) in [
             ("10.1.2.3", true),
             ("::ffff:10.1.2.3", true),
