@@ -45,13 +45,7 @@ pub struct Forwarding {
 
 impl Default for Forwarding {
     fn default() -> Self {
-        Self {
-            trust: Trust::nobody(),
-            forwarded: false,
-            via: None,
-            request_id: true,
-            trace: true,
-        }
+        Self { trust: Trust::nobody(), forwarded: false, via: None, request_id: true, trace: true }
     }
 }
 

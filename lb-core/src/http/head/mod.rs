@@ -205,7 +205,10 @@ mod tests {
         {
             let mut headers = HeaderMap::new();
             headers.insert("max-forwards", HeaderValue::from_static(given));
-            assert_eq!((may_go_on(&mut headers), &headers["max-forwards"]), (expected, &left.parse().unwrap()));
+            assert_eq!(
+                (may_go_on(&mut headers), &headers["max-forwards"]),
+                (expected, &left.parse().unwrap())
+            );
         }
         assert!(may_go_on(&mut HeaderMap::new()));
     }
