@@ -12,13 +12,24 @@ use tokio::{
 
 /// What is known to go wrong, and why. A case that no longer does has to go from
 /// here.
-const KNOWN: &[(&str, &str)] = &[];
+const KNOWN: &[(&str, &str)] = &[
+    ("chunks-of-a-get", "the body is lost: hyper frames none of a GET unless a header says so"),
+    ("host-invalid-backslash", "http::head::host lets through what no host has"),
+    ("host-invalid-angle-brackets", "http::head::host lets through what no host has"),
+    ("host-invalid-quote", "http::head::host lets through what no host has"),
+    ("absolute-form-without-host", "http::head::host takes the target's authority for enough"),
+    ("answer-mended-same-length-in-a-list", "a list of equal lengths is passed on as it is"),
+    ("expect-refused-before-the-body-is-asked-for", "hyper says 100 once the body is polled"),
+    ("early-hints-are-passed-on", "hyper's server has no way to send them"),
+    ("early-hints-are-passed-on-at-once", "hyper's server has no way to send them"),
+    ("processing-is-passed-on", "hyper's server has no way to send it"),
+];
 
 /// More than any answer takes here.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Cases that run at once, each before a balancer of its own.
-const LANES: usize = 8;
+const LANES: usize = 16;
 
 #[tokio::test]
 async fn http_is_spoken_as_it_should_be() {
@@ -57,6 +68,7 @@ async fn http_is_spoken_as_it_should_be() {
 async fn start(upstream: SocketAddr) -> (Child, SocketAddr) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_lb-bin"))
         .args(["--docker=off", "--control=off", "--admin=off", "--access-log=off", "--workers=1"])
+        .arg("--trust-downstream-proxy=false")
         .args(["--listen=127.0.0.1:0", "--upstream", &upstream.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())

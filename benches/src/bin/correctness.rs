@@ -24,7 +24,7 @@ struct Arguments {
     #[arg(long, default_value = "lb", value_delimiter = ',')]
     against: Vec<String>,
     /// The lb-bin to check.
-    #[arg(long, default_value = "target/release/lb-bin")]
+    #[arg(long, default_value = "target/debug/lb-bin")]
     lb_bin: PathBuf,
     /// The program of Envoy, if it isn't `envoy` on the PATH.
     #[arg(long)]

@@ -66,7 +66,7 @@ impl Kind {
     /// How it is set up, beyond where it listens and where the server is.
     pub fn setup(self) -> &'static str {
         match self {
-            Self::Lb => "`--docker off --upstream ADDRESS`, all else as it comes",
+            Self::Lb => "`--docker=off --trust-downstream-proxy=false --upstream ADDRESS`",
             Self::Nginx => {
                 "`proxy_pass` to an `upstream` with `keepalive`, and what its documentation has for \
                  that: `proxy_http_version 1.1`, an empty `Connection`, `Host $host`; \
@@ -139,6 +139,7 @@ impl Kind {
                 "--admin=off",
                 "--access-log=off",
                 "--workers=1",
+                "--trust-downstream-proxy=false",
                 "--listen",
                 &address.to_string(),
                 "--upstream",

@@ -132,6 +132,11 @@ impl<'a> Session<'a> {
     }
 
     async fn act(&mut self, act: &Act) -> io::Result<()> {
+        if matches!(act, Act::Another) {
+            self.leave();
+            self.client = Some(Client::connect(self.lane.proxy).await?);
+            self.end = None;
+        }
         let Some(client) = &mut self.client else { return Ok(()) };
         client.limit(self.patience);
         match act {
@@ -165,11 +170,7 @@ impl<'a> Session<'a> {
                 self.leave();
                 self.end = Some(End::Reset);
             }
-            Act::Another => {
-                self.leave();
-                self.client = Some(Client::connect(self.lane.proxy).await?);
-                self.end = None;
-            }
+            Act::Another => {}
             Act::Pause => time::sleep(QUIET).await,
         }
         Ok(())
