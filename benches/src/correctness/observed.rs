@@ -45,9 +45,11 @@ impl Observed {
         if is == status { Ok(answer) } else { Err(format!("client: {is} instead of {status}")) }
     }
 
-    /// Every request that the server saw, whole or not.
+    /// Every request that the server saw, whole or not, in their order.
     pub fn requests(&self) -> Vec<&Seen> {
-        self.backend.iter().flat_map(|recorded| &recorded.requests).collect()
+        let mut all: Vec<_> = self.backend.iter().flat_map(|recorded| &recorded.requests).collect();
+        all.sort_by_key(|seen| seen.number);
+        all
     }
 
     /// Everything that the server saw was a request.
@@ -109,15 +111,30 @@ impl Observed {
     ///
     /// What happened instead.
     pub fn refused(&self) -> Verdict {
-        self.clean()?;
-        if let Some(seen) = self.requests().into_iter().find(|seen| seen.complete) {
-            return Err(format!("server sees {}", described(seen)));
-        }
+        self.never_whole()?;
         match self.answers.first() {
             None if self.end == End::Silent => Err("neither answered nor closed".into()),
             None => Ok(()),
-            Some(Received::Complete(answer)) if answer.status >= 400 => Ok(()),
+            // Who breaks off behind an error has said enough.
+            Some(Received::Complete(answer) | Received::Truncated(answer, End::Reset))
+                if answer.status >= 400 =>
+            {
+                Ok(())
+            }
             Some(other) => Err(format!("client: {other}")),
+        }
+    }
+
+    /// The server saw nothing but requests, and no whole one.
+    ///
+    /// # Errors
+    ///
+    /// What it saw.
+    pub fn never_whole(&self) -> Verdict {
+        self.clean()?;
+        match self.requests().into_iter().find(|seen| seen.complete) {
+            Some(whole) => Err(format!("server sees {}", described(whole))),
+            None => Ok(()),
         }
     }
 
@@ -136,7 +153,12 @@ impl Observed {
     ///
     /// The connection is open.
     pub fn closed(&self) -> Verdict {
-        if self.end == End::Silent { Err("the connection stays open".into()) } else { Ok(()) }
+        let announced = match self.answers.last() {
+            // Some leave the client the time to read.
+            Some(Received::Complete(last)) => last.lists("connection", "close"),
+            _ => false,
+        };
+        ensure(announced || self.end != End::Silent, "the connection stays open")
     }
 
     /// The client got no whole answer with a status below 400, and no part of one

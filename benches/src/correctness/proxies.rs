@@ -205,7 +205,7 @@ fn nginx(at: &str, address: SocketAddr, upstream: SocketAddr) -> String {
            fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
            upstream app {{ server {upstream}; keepalive 16; }}
            server {{
-             listen {address};
+             listen {address}; server_name app.test;
              location / {{
                proxy_pass http://app;
                proxy_http_version 1.1;

@@ -240,3 +240,62 @@ pub async fn run_all(
     outcomes.sort_by_key(|outcome| outcome.at);
     outcomes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correctness::cases;
+
+    /// A client that speaks with the server itself: a relay of bytes, which is what a
+    /// proxy must not be.
+    async fn without_proxy(name: &str) -> Verdict {
+        let cases = cases::all();
+        let case = cases.iter().find(|case| case.name == name).unwrap();
+        Lane::new(Duration::from_secs(5)).unwrap().run(0, case).await.verdict
+    }
+
+    #[tokio::test]
+    async fn a_relay_of_bytes_is_found_out() {
+        for name in [
+            "cl-te-plain",
+            "cl-te-xchunked",
+            "length-same-lines",
+            "chunk-bare-lf-behind-size-is-safe",
+            "value-bare-cr",
+            "host-twice-same",
+            "host-invalid-path",
+            "request-hop-named-by-connection",
+            "answer-hop-named-by-connection",
+            "forwarded-for-tells-the-client",
+            "version-1.2-is-not-passed-on",
+            "max-forwards-0-ends-here",
+            "upgrade-that-nobody-asked-for",
+            "date-is-added",
+            "answer-none-two-lengths",
+            "answer-mended-bare-lf",
+            "extra-answer-is-no-second-one",
+            "http-1.0-gets-no-interim-answers",
+        ] {
+            assert!(without_proxy(name).await.is_err(), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_relay_does_right_is_right() {
+        for name in [
+            "chunk-plain",
+            "length-plain",
+            "target-dots-up-unchanged",
+            "body-of-a-megabyte",
+            "pipeline-is-answered-in-order",
+            "request-cut-off-by-length-closed",
+            "answer-cut-off-by-chunks-reset",
+            "upgrade-to-websocket",
+            "expect-continue",
+            "early-hints-are-passed-on-at-once",
+            "client-that-leaves-is-not-waited-for",
+        ] {
+            assert_eq!(without_proxy(name).await, Ok(()), "{name}");
+        }
+    }
+}

@@ -17,7 +17,6 @@ const NONE: &[(&str, &[u8])] = &[
     ("status-of-four-digits", b"HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nok"),
     ("status-of-letters", b"HTTP/1.1 2xx OK\r\nContent-Length: 2\r\n\r\nok"),
     ("status-of-0", b"HTTP/1.1 000 OK\r\nContent-Length: 2\r\n\r\nok"),
-    ("version-2", b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok"),
     ("head-cut-off", b"HTTP/1.1 200 OK\r\nContent-Le"),
     ("two-lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok!"),
     ("two-lengths-in-a-list", b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nok!"),
@@ -87,7 +86,7 @@ pub(super) fn cases() -> Vec<Case> {
                 .sends(get(""))
                 .reply(Reply::answer(bytes).close())
                 .check(|seen| match seen.answer(0) {
-                    Ok(answer) if answer.status == 502 => Ok(()),
+                    Ok(answer) if answer.status >= 500 => Ok(()),
                     // Mended, it may end where the server closed.
                     Ok(answer) => ensure(
                         answer.status == 200 && answer.body == b"ok",
@@ -110,7 +109,7 @@ pub(super) fn cases() -> Vec<Case> {
         }
     }
     cases.push(
-        must("answer-cut-off-until-close-reset", "RFC 9112, 8")
+        ours("answer-cut-off-until-close-reset")
             .sends(get(""))
             .reply(Reply::answer(answer("", "hello")).pause().reset())
             .check(Observed::failed),
@@ -255,13 +254,18 @@ fn gateways() -> Vec<Case> {
                 Reply::answer(answer("Content-Length: 2\r\nContent-Length: 3\r\n", "ok!")).close(),
             )
             .check(Observed::bad_gateway),
-        should("no-answer-to-a-post-is-502", "RFC 9110, 15.6.3")
+        should("no-answer-to-a-post-is-an-error", "RFC 9110, 15.6")
             .sends(super::post("Content-Length: 5\r\n", "hello"))
             .method("POST")
             .reply(Reply::new().read_body().close())
             .check(|seen| {
-                seen.bad_gateway().or_else(|why| seen.status(0, 504).map(drop).map_err(|_| why))
+                let status = seen.answer(0)?.status;
+                ensure((502..505).contains(&status), format!("client: {status}"))
             }),
+        ours("answer-of-version-2-is-none")
+            .sends(get(""))
+            .answered("HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            .check(Observed::failed),
         must("post-is-not-repeated", "RFC 9110, 9.2.2")
             .sends(super::post("Content-Length: 5\r\n", "hello"))
             .method("POST")

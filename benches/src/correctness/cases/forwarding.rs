@@ -1,6 +1,6 @@
 //! Header values on their way to the server, and what it is told of the client.
 
-use super::{Case, get, must, ours};
+use super::{Case, get, must, ours, should};
 use crate::correctness::observed::ensure;
 
 /// Values that arrive as they were.
@@ -57,12 +57,18 @@ pub(super) fn cases() -> Vec<Case> {
                 ensure(is.as_deref() == Some("1, 3, 4"), format!("server sees {is:?}"))
             }),
         must("unknown-headers-are-passed-on", "RFC 9110, 5.1")
-            .sends(get("X-Never-Heard-Of: 1\r\nx: 2\r\n!#$%&'*+-.^`|~: 3\r\n"))
+            .sends(get("X-Never-Heard-Of: 1\r\nx: 2\r\n"))
+            .check(|seen| {
+                let request = seen.only("GET", "/", b"")?;
+                let there = request.get("x-never-heard-of") == Some(b"1");
+                ensure(there && request.get("x") == Some(b"2"), "lost")
+            }),
+        should("headers-of-odd-names-are-passed-on", "RFC 9110, 5.1")
+            .sends(get("!#$%&'*+-.^`|~: 3\r\n"))
             .check(|seen| {
                 seen.refused_or(|seen| {
                     let request = seen.only("GET", "/", b"")?;
-                    ensure(request.get("x-never-heard-of") == Some(b"1") && request.get("x") == Some(b"2"), "lost")?;
-                    ensure(request.get("!#$%&'*+-.^`|~") == Some(b"3"), "the odd name is lost")
+                    ensure(request.get("!#$%&'*+-.^`|~") == Some(b"3"), "lost")
                 })
             }),
         must("credentials-are-passed-on", "RFC 9110, 11.6.2")
@@ -91,7 +97,8 @@ pub(super) fn cases() -> Vec<Case> {
             .sends(get("X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 7.7.7.7\r\n"))
             .check(|seen| {
                 let is = seen.only("GET", "/", b"")?.text("x-forwarded-for").unwrap_or_default();
-                ensure(is.ends_with("127.0.0.1"), format!("server sees {is}"))
+                let strangers = is.ends_with("6.6.6.6") || is.ends_with("7.7.7.7");
+                ensure(!is.is_empty() && !strangers, format!("server sees {is}"))
             }),
         ours("forwarded-for-of-strangers-is-replaced")
             .sends(get("X-Forwarded-For: 6.6.6.6\r\n"))

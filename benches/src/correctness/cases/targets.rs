@@ -1,6 +1,6 @@
 //! Paths and queries, byte for byte.
 
-use super::{Case, must, refused_or_only};
+use super::{Case, must, ours, refused_or_only};
 
 /// These are valid, and not to be changed.
 const SAME: &[(&str, &str)] = &[
@@ -51,10 +51,16 @@ const SAME_OR_REFUSED: &[(&str, &[u8])] = &[
 ];
 
 pub(super) fn cases() -> Vec<Case> {
+    let case = |case: Case, target: &str| {
+        case.sends(format!("GET {target} HTTP/1.1\r\nHost: app.test\r\n\r\n"))
+    };
     let same = SAME.iter().map(|&(name, target)| {
-        must(format!("target-{name}"), "RFC 9110, 7.7")
-            .sends(format!("GET {target} HTTP/1.1\r\nHost: app.test\r\n\r\n"))
-            .check(move |seen| seen.only("GET", target, b"").map(drop))
+        case(must(format!("target-{name}-unchanged"), "RFC 9110, 7.7"), target)
+            .check(move |seen| refused_or_only(seen, ("GET", target, b"")))
+    });
+    let taken = SAME.iter().map(|&(name, target)| {
+        case(ours(format!("target-{name}-taken")), target)
+            .check(move |seen| seen.status(0, 200).map(drop))
     });
     let refused = SAME_OR_REFUSED.iter().map(|&(name, target)| {
         must(format!("target-{name}"), "RFC 9110, 7.7")
@@ -73,7 +79,7 @@ pub(super) fn cases() -> Vec<Case> {
                 })
             })
     });
-    same.chain(refused).collect()
+    same.chain(taken).chain(refused).collect()
 }
 
 /// Whether it is the same with some bytes in percent-encoding.

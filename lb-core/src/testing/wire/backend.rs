@@ -1,7 +1,10 @@
 use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -47,6 +50,8 @@ type Script = Arc<dyn Fn(&Seen) -> Reply + Send + Sync>;
 struct State {
     script: Mutex<Script>,
     records: Mutex<Vec<Arc<Mutex<Record>>>>,
+    /// The number of the next request.
+    next: AtomicU64,
     /// Counts what has been recorded.
     news: watch::Sender<u64>,
     /// How often those who hold were released, and all connections were closed.
@@ -82,6 +87,7 @@ impl Backend {
         let state = Arc::new(State {
             script: Mutex::new(Arc::new(script)),
             records: Mutex::default(),
+            next: AtomicU64::new(0),
             news: watch::Sender::new(0),
             released: watch::Sender::new(0),
             closed: watch::Sender::new(0),
@@ -105,9 +111,12 @@ impl Backend {
         self.state.records().iter().map(|record| lock(record).to_recorded()).collect()
     }
 
-    /// All requests so far, those of each connection together.
+    /// All requests so far, in the order in which their heads came.
     pub fn requests(&self) -> Vec<Seen> {
-        self.connections().into_iter().flat_map(|recorded| recorded.requests).collect()
+        let connections = self.connections().into_iter();
+        let mut requests: Vec<_> = connections.flat_map(|recorded| recorded.requests).collect();
+        requests.sort_by_key(|seen| seen.number);
+        requests
     }
 
     /// Waits until what came over the connections is like this, and returns it.
@@ -286,7 +295,8 @@ impl Connection {
 
     async fn head(&mut self) -> Result<Seen, Fault> {
         let (line, headers) = self.wire.head().await?;
-        Ok(parse::request(&line, headers)?)
+        let number = self.state.next.fetch_add(1, Ordering::Relaxed);
+        Ok(Seen { number, ..parse::request(&line, headers)? })
     }
 
     /// Reads the body of the request that was recorded last.

@@ -83,6 +83,8 @@ pub struct Seen {
     pub trailers: Headers,
     /// Whether all of it has arrived.
     pub complete: bool,
+    /// Its place among all that the backend has seen, whatever the connection.
+    pub number: u64,
 }
 
 impl Deref for Seen {

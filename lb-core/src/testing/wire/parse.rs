@@ -34,6 +34,7 @@ pub(super) fn request(line: &[u8], headers: Headers) -> Result<Seen, Malformed> 
         target: target.to_vec(),
         version,
         complete: framing == Framing::None,
+        number: 0,
         headers,
         framing,
         body: Vec::new(),
