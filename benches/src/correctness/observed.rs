@@ -203,11 +203,10 @@ pub(super) fn ensure(holds: bool, else_: impl Into<String>) -> Verdict {
 }
 
 /// A text of which there may be too much.
-pub(super) fn short(text: &str) -> String {
-    let escaped = text.escape_debug().to_string();
-    match escaped.char_indices().nth(100) {
-        Some((end, _)) => format!("{}…", &escaped[..end]),
-        None => escaped,
+fn short(text: &str) -> String {
+    match text.char_indices().nth(100) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

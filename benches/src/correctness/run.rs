@@ -274,7 +274,6 @@ mod tests {
             "answer-none-two-lengths",
             "answer-mended-bare-lf",
             "extra-answer-is-no-second-one",
-            "http-1.0-gets-no-interim-answers",
         ] {
             assert!(without_proxy(name).await.is_err(), "{name}");
         }

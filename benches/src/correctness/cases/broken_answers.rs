@@ -262,6 +262,20 @@ fn gateways() -> Vec<Case> {
                 let status = seen.answer(0)?.status;
                 ensure((502..505).contains(&status), format!("client: {status}"))
             }),
+        must("answer-in-chunks-in-http-1.0", "RFC 9112, 6.1")
+            .sends(get(""))
+            .reply(
+                Reply::answer(
+                    "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+                )
+                .close(),
+            )
+            .check(|seen| match seen.answer(0) {
+                Ok(answer) if answer.status == 200 => {
+                    ensure(answer.body == b"ok", format!("client sees {}", answer.content()))
+                }
+                _ => seen.failed(),
+            }),
         ours("answer-of-version-2-is-none")
             .sends(get(""))
             .answered("HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok")

@@ -127,6 +127,10 @@ fn lines() -> Vec<Case> {
         refused("bracket-in-method", "G(T / HTTP/1.1\r\nHost: app.test\r\n\r\n"),
         refused("nul-in-method", "G\0T / HTTP/1.1\r\nHost: app.test\r\n\r\n"),
         refused("no-path", "GET x HTTP/1.1\r\nHost: app.test\r\n\r\n"),
+        must("preface-of-http2-is-not-passed-on", "RFC 9113, 3.4")
+            .sends("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            .patience(std::time::Duration::from_secs(1))
+            .check(Observed::never_whole),
         must("line-not-http-at-all", "RFC 9112, 3")
             .sends("\x16\x03\x01\x02\0\x01\0\x01\r\n\r\n")
             .patience(std::time::Duration::from_secs(1))
