@@ -3,7 +3,10 @@
 use lb_core::testing::wire::{Reply, Seen};
 
 use super::{Case, get, must, ours, should};
-use crate::correctness::{case::Act, observed::ensure};
+use crate::correctness::{
+    case::Act,
+    observed::{Observed, ensure},
+};
 
 const HEAD: &str =
     "POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
@@ -123,6 +126,6 @@ pub(super) fn cases() -> Vec<Case> {
         must("interim-answer-only", "RFC 9110, 15.2")
             .sends(get(""))
             .reply(Reply::answer(hints).close())
-            .check(|seen| seen.failed()),
+            .check(Observed::failed),
     ]
 }

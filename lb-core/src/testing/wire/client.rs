@@ -30,7 +30,7 @@ pub enum Received {
 
 /// What was received instead of a complete answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Incomplete(pub Received);
+pub struct Incomplete(pub Box<Received>);
 
 /// How long the other side may be silent, unless told otherwise.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -178,7 +178,7 @@ impl Received {
     pub fn complete(self) -> Result<Answer, Incomplete> {
         match self {
             Self::Complete(answer) => Ok(answer),
-            other => Err(Incomplete(other)),
+            other => Err(Incomplete(Box::new(other))),
         }
     }
 }
