@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use benches::correctness::{
     Act, Case, Lane, Level, Outcome, cases,
     page::{self, Column},
@@ -15,6 +15,10 @@ use benches::correctness::{
     run_all,
 };
 use clap::Parser;
+use tokio::signal::{
+    ctrl_c,
+    unix::{SignalKind, signal},
+};
 
 /// Check how proxies speak HTTP/1.1.
 #[derive(Parser)]
@@ -48,7 +52,16 @@ struct Arguments {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+    let mut terminate = signal(SignalKind::terminate())?;
+    // Whichever way it ends, the proxies end with it.
+    tokio::select! {
+        ran = run(Arguments::parse()) => ran,
+        _ = terminate.recv() => bail!("terminated"),
+        _ = ctrl_c() => bail!("interrupted"),
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let kinds = kinds(&arguments.against)?;
     let mut cases = cases::all();
     if let Some(only) = &arguments.only {
@@ -110,7 +123,7 @@ async fn check(
         lane.proxy = proxy.address;
         running.push(proxy);
         if let Err(why) = lane.ready().await {
-            anyhow::bail!("{} doesn't pass anything on: {why}", kind.name());
+            bail!("{} doesn't pass anything on: {why}", kind.name());
         }
         lanes.push(lane);
     }

@@ -55,6 +55,10 @@ pub enum Act {
     SendIfToldTo(Vec<u8>),
     /// Waits until the server has seen this many requests, or long enough.
     UntilSeen(usize),
+    /// Reads so many bytes, whatever they are.
+    ReadBytes(u64),
+    /// Waits until the server has got these bytes last, or long enough.
+    UntilGot(&'static str),
     /// Has the server go on that holds its answer.
     Release,
     /// Says that nothing more will be sent.
@@ -102,7 +106,8 @@ impl Case {
         self
     }
 
-    /// How many answers are waited for, if not one.
+    /// How many answers are waited for, if not one. One more than there can be, and
+    /// the end of the connection is.
     pub fn answers(mut self, answers: usize) -> Self {
         self.answers = answers;
         self

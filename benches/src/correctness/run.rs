@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use lb_core::testing::wire::{Backend, Client, End, Received};
+use lb_core::testing::wire::{Backend, Client, End, Received, Recorded};
 use tokio::time;
 
 use super::{
@@ -158,11 +158,19 @@ impl<'a> Session<'a> {
                 self.took(received);
             }
             Act::UntilSeen(count) => {
-                let seen = |all: &[lb_core::testing::wire::Recorded]| {
+                let seen = |all: &[Recorded]| {
                     all.iter().map(|recorded| recorded.requests.len()).sum::<usize>() >= *count
                 };
                 // If it never does, the check says so.
                 let _ = self.lane.backend.until(self.patience, seen).await;
+            }
+            Act::ReadBytes(count) => self.end = client.bytes(*count).await.1,
+            Act::UntilGot(text) => {
+                let got = |all: &[Recorded]| {
+                    all.iter().any(|recorded| recorded.bytes.ends_with(text.as_bytes()))
+                };
+                // As above.
+                let _ = self.lane.backend.until(self.patience, got).await;
             }
             Act::Release => self.lane.backend.release(),
             Act::HalfClose => drop(client.half_close().await),

@@ -25,14 +25,16 @@ pub(super) fn cases() -> Vec<Case> {
                 seen.status(0, 200)?;
                 seen.status(1, 200).map(drop)
             }),
-        must("close-is-heeded", "RFC 9112, 9.6").sends(get("Connection: close\r\n")).check(
-            |seen| {
+        must("close-is-heeded", "RFC 9112, 9.6")
+            .sends(get("Connection: close\r\n"))
+            .answers(2)
+            .check(|seen| {
                 seen.status(0, 200)?;
                 seen.closed()
-            },
-        ),
+            }),
         must("close-in-a-list-is-heeded", "RFC 9112, 9.6")
             .sends(get("Connection: X-Foo, CLOSE\r\n"))
+            .answers(2)
             .check(|seen| {
                 seen.status(0, 200)?;
                 seen.closed()
@@ -48,6 +50,7 @@ pub(super) fn cases() -> Vec<Case> {
                 "POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: x\r\n\r\n{SMUGGLED}"
             ))
             .method("POST")
+            .answers(2)
             .check(|seen| {
                 seen.refused()?;
                 seen.closed()
@@ -112,7 +115,7 @@ fn http10() -> Vec<Case> {
         should("http-1.0-is-served", "RFC 9110, 2.5")
             .sends(request)
             .check(|seen| seen.status(0, 200).map(drop)),
-        must("http-1.0-closes", "RFC 9112, 9.3").sends(request).check(|seen| {
+        must("http-1.0-closes", "RFC 9112, 9.3").sends(request).answers(2).check(|seen| {
             seen.answer(0)?;
             seen.closed()
         }),
@@ -198,7 +201,7 @@ fn pipelines() -> Vec<Case> {
             }),
         must("pipeline-ends-where-one-is-refused", "RFC 9112, 9.3.2")
             .sends(path("/1", "") + "GET /2 HTTP/1.1\r\nHost : app.test\r\n\r\n" + &path("/3", ""))
-            .answers(2)
+            .answers(3)
             .check(|seen| {
                 seen.only_of(&[("GET", "/1", b"")])?;
                 seen.closed()

@@ -161,10 +161,9 @@ fn upgrades() -> Vec<Case> {
             .sends(get(ASKED))
             .script(switches)
             .act(Act::Read("GET"))
-            .act(Act::Pause)
+            .act(Act::ReadBytes("from the server".len() as u64))
             .sends("from the client")
-            .act(Act::Pause)
-            .answers(1)
+            .act(Act::UntilGot("from the client"))
             .check(|seen| {
                 let answer = seen.answer(0)?;
                 ensure(answer.status == 101, format!("client: {}", answer.status))?;

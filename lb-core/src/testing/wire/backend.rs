@@ -348,7 +348,10 @@ impl Connection {
         loop {
             tokio::select! {
                 _ = released.changed() => return Ok(()),
-                filled = self.wire.fill() => filled?,
+                filled = self.wire.fill() => {
+                    filled?;
+                    self.state.changed();
+                }
             }
         }
     }

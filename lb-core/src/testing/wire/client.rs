@@ -3,7 +3,7 @@ use std::{error, fmt, io, net::SocketAddr, time::Duration};
 use tokio::{net::TcpStream, time};
 
 use super::{
-    message::{Answer, Framing},
+    message::Answer,
     parse,
     stream::{End, Fault, Wire},
 };
@@ -132,13 +132,17 @@ impl Client {
 
     /// What comes behind what has been read: bytes, up to the end or to a silence.
     pub async fn rest(&mut self) -> (Vec<u8>, End) {
-        let mut rest = Vec::new();
-        let ended = self.wire.body(Framing::Length(u64::MAX), &mut rest, &mut <_>::default()).await;
-        match ended {
-            Err(Fault::Ended(end)) => (rest, end),
-            // So much can't have come.
-            Ok(()) | Err(Fault::Malformed(_)) => (rest, End::Silent),
-        }
+        let (rest, end) = self.bytes(u64::MAX).await;
+        // So much can't have come.
+        (rest, end.unwrap_or(End::Silent))
+    }
+
+    /// So many of the bytes that come next, whatever they are, or fewer and why there
+    /// aren't more: for what goes on in tunnels.
+    pub async fn bytes(&mut self, count: u64) -> (Vec<u8>, Option<End>) {
+        let mut bytes = Vec::new();
+        let end = self.wire.take(count, &mut bytes).await.err();
+        (bytes, end)
     }
 
     /// All bytes received so far.
@@ -228,6 +232,7 @@ mod tests {
             got(Reply::answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi!").close(), "GET")
                 .await;
         assert_eq!(body(whole), b"hi");
+        assert_eq!(client.bytes(0).await, (Vec::new(), None));
         assert_eq!(client.rest().await, (b"!".to_vec(), End::Closed));
         let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n1;x\r\ni\r\n0\r\nT: 1\r\n\r\n";
         let whole = got(Reply::answer(chunks), "GET").await.0.complete().unwrap();

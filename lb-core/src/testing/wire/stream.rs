@@ -214,7 +214,7 @@ impl Wire {
     }
 
     /// That many bytes, or as many as there are.
-    async fn take(&mut self, length: u64, into: &mut Vec<u8>) -> Result<(), End> {
+    pub(super) async fn take(&mut self, length: u64, into: &mut Vec<u8>) -> Result<(), End> {
         let mut left = length;
         loop {
             {
