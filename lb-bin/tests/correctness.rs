@@ -14,6 +14,8 @@ use tokio::{
 /// here.
 const KNOWN: &[(&str, &str)] = &[
     ("chunks-of-a-get", "the body is lost: hyper frames none of a GET unless a header says so"),
+    ("chunks-of-a-head", "the body is lost, as that of a GET"),
+    ("answer-of-100-headers", "hyper takes 100 from a server, unless told otherwise"),
     ("host-invalid-backslash", "http::head::host lets through what no host has"),
     ("host-invalid-angle-brackets", "http::head::host lets through what no host has"),
     ("host-invalid-quote", "http::head::host lets through what no host has"),

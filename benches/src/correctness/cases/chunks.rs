@@ -108,6 +108,22 @@ pub(super) fn cases() -> Vec<Case> {
             ))
             .method("POST")
             .check(|seen| seen.only("POST", "/", b"hello").map(drop)),
+        must("chunks-of-a-head", "RFC 9112, 6.3")
+            .sends("HEAD / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+            .method("HEAD")
+            .check(|seen| refused_or_only(seen, ("HEAD", "/", b"hello"))),
+        must("chunks-of-a-delete", "RFC 9112, 6.3")
+            .sends("DELETE / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+            .method("DELETE")
+            .check(|seen| refused_or_only(seen, ("DELETE", "/", b"hello"))),
+        must("chunks-of-options", "RFC 9112, 6.3")
+            .sends("OPTIONS /a HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+            .method("OPTIONS")
+            .check(|seen| refused_or_only(seen, ("OPTIONS", "/a", b"hello"))),
+        must("chunks-none-of-a-post", "RFC 9112, 7.1")
+            .sends(chunked("0\r\n\r\n"))
+            .method("POST")
+            .check(|seen| seen.only("POST", "/", b"").map(drop)),
         must("chunks-of-a-get", "RFC 9112, 6.3")
             .sends("GET / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
             .check(|seen| refused_or_only(seen, ("GET", "/", b"hello"))),

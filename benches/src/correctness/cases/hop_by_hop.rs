@@ -2,7 +2,7 @@
 
 use lb_core::testing::wire::{Headers, Reply, Seen};
 
-use super::{Case, GET, answer, get, must, ours, post, refused_or_only};
+use super::{Case, GET, SMUGGLED, answer, get, must, ours, post, refused_or_only};
 use crate::correctness::{
     case::{Act, Level, ok},
     observed::{Verdict, ensure},
@@ -186,6 +186,24 @@ fn upgrades() -> Vec<Case> {
                 seen.status(0, 200)?;
                 seen.status(1, 200).map(drop)
             }),
+        must("upgrade-of-a-post-keeps-its-body", "RFC 9110, 7.8")
+            .sends(
+                [
+                    &post(format!("Content-Length: {}\r\n{ASKED}", SMUGGLED.len()), SMUGGLED)[..],
+                    &get(""),
+                ]
+                .concat(),
+            )
+            .method("POST")
+            .answers(2)
+            .check(|seen| {
+                let posted = ("POST", "/", SMUGGLED.as_bytes());
+                seen.only_of(&[posted, GET])
+            }),
+        must("upgrade-in-http-1.0-is-none", "RFC 9110, 7.8")
+            .sends(format!("GET / HTTP/1.0\r\nHost: app.test\r\n{ASKED}\r\n"))
+            .script(switches)
+            .check(|seen| ensure(!seen.heard.starts_with(b"HTTP/1.1 101"), "client: 101")),
         must("upgrade-that-nobody-asked-for", "RFC 9110, 7.8")
             .sends(get(""))
             .reply(Reply::answer(SWITCHED).send("from the server").hold())

@@ -115,6 +115,9 @@ fn absolute() -> Vec<Case> {
         should("absolute-form-with-userinfo", "RFC 9110, 4.2.4")
             .sends("GET http://user@app.test/x HTTP/1.1\r\nHost: app.test\r\n\r\n")
             .check(outranks),
+        ours("absolute-form-of-https")
+            .sends("GET https://app.test/x HTTP/1.1\r\nHost: app.test\r\n\r\n")
+            .check(|seen| refused_or_only(seen, ("GET", "/x", b""))),
         ours("absolute-form-of-another-scheme")
             .sends("GET ftp://app.test/x HTTP/1.1\r\nHost: app.test\r\n\r\n")
             .check(|seen| {

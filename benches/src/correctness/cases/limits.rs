@@ -70,6 +70,29 @@ pub(super) fn cases() -> Vec<Case> {
                 vec![b'x'; 1 << 20],
             ))
             .check(|seen| ensure(seen.status(0, 200)?.body.len() == 1 << 20, "another body")),
+        ours("answer-of-100-headers")
+            .sends(get(""))
+            .answered(super::answer(
+                (0..100).map(|at| format!("X-{at}: {at}\r\n")).collect::<String>()
+                    + "Content-Length: 2\r\n",
+                "ok",
+            ))
+            .check(|seen| {
+                let answer = seen.status(0, 200)?;
+                let missing = (0..100).find(|at| answer.get(&format!("x-{at}")).is_none());
+                ensure(missing.is_none(), "headers are missing")
+            }),
+        must("answer-of-1000-headers", "RFC 9110, 5.4")
+            .sends(get(""))
+            .answered(super::answer(
+                (0..1000).map(|at| format!("X-{at}: {at}\r\n")).collect::<String>()
+                    + "Content-Length: 2\r\n",
+                "ok",
+            ))
+            .check(|seen| match seen.answer(0)? {
+                answer if answer.status >= 500 => Ok(()),
+                answer => ensure(answer.get("x-999").is_some() && answer.body == b"ok", "cut"),
+            }),
         ours("answer-header-of-8k")
             .sends(get(""))
             .answered(super::answer(

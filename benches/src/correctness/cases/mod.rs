@@ -12,6 +12,7 @@ mod hosts;
 mod lengths;
 mod limits;
 mod methods;
+mod reuse;
 mod smuggling;
 mod targets;
 mod trailers;
@@ -36,6 +37,7 @@ pub fn all() -> Vec<Case> {
         ("Hop by hop", hop_by_hop::cases()),
         ("Header values, and who the client is", forwarding::cases()),
         ("Connections", connections::cases()),
+        ("Connections that are used again", reuse::cases()),
         ("Expectations and interim answers", expectations::cases()),
         ("Answers", answers::cases()),
         ("Broken answers", broken_answers::cases()),

@@ -76,6 +76,17 @@ pub(super) fn cases() -> Vec<Case> {
                 ensure(answer.get("x-sum").is_none(), "merged into the head")?;
                 ensure(answer.body == b"ok", "client sees another body")
             }),
+        must("answer-trailer-of-framing-not-merged", "RFC 9110, 6.5.1")
+            .sends(get(""))
+            .answered(answer(
+                "Transfer-Encoding: chunked\r\n",
+                "2\r\nok\r\n0\r\nContent-Length: 1\r\nSet-Cookie: a=b\r\n\r\n",
+            ))
+            .check(|seen| {
+                let answer = seen.status(0, 200)?;
+                ensure(answer.get("set-cookie").is_none(), "merged into the head")?;
+                ensure(answer.body == b"ok", "client sees another body")
+            }),
         must("answer-trailer-broken", "RFC 9112, 7.1.2")
             .sends(get(""))
             .answered(answer("Transfer-Encoding: chunked\r\n", "2\r\nok\r\n0\r\nX Sum\r\n\r\n"))
