@@ -138,7 +138,8 @@ async fn check(
         }
     };
     let outcomes = run_all(&lanes, cases, tell).await;
-    Ok(Column { name: kind.name(), version, setup: kind.setup(), outcomes })
+    let ours = kind == Kind::Lb;
+    Ok(Column { name: kind.name(), version, ours, setup: kind.setup(), outcomes })
 }
 
 /// Everything that went to and fro.

@@ -14,6 +14,8 @@ pub struct Column {
     pub name: &'static str,
     /// The version it tells.
     pub version: String,
+    /// Whether it wants what the cases of [`Level::Ours`] want.
+    pub ours: bool,
     /// How it was set up.
     pub setup: &'static str,
     /// In the order of the cases.
@@ -45,8 +47,7 @@ the connection) is always right there.
 * **MUST**: the standard demands it, or somebody is at risk.
 * **SHOULD**: the standard recommends it, or it is the best of what is allowed.
 * **ours**: what lb-bin wants to do where the standard says nothing. Others want
-  other things, and may be told to by their configuration, so these count for
-  nobody else.
+  other things, and may be told by their configuration, so nobody else's are counted.
 
 A mark says what was seen with this version and this configuration, which is short
 and close to the defaults. Much can be configured away; some of it on purpose isn't
@@ -76,6 +77,7 @@ fn summary(page: &mut String, cases: &[Case], columns: &[Column]) -> fmt::Result
     )?;
     for column in columns {
         let failed = |level| column.failed(cases, level);
+        let ours = if column.ours { failed(Level::Ours).to_string() } else { "–".into() };
         writeln!(
             page,
             "| {} | {} | {} | {} | {} | {} |",
@@ -83,9 +85,31 @@ fn summary(page: &mut String, cases: &[Case], columns: &[Column]) -> fmt::Result
             column.version,
             failed(Level::Must),
             failed(Level::Should),
-            failed(Level::Ours),
+            ours,
             column.setup
         )?;
+    }
+    by_group(page, cases, columns)
+}
+
+/// Where it went wrong: what is wrong once is often wrong in several cases.
+fn by_group(page: &mut String, cases: &[Case], columns: &[Column]) -> fmt::Result {
+    let mut groups: Vec<&str> = cases.iter().map(|case| case.group).collect();
+    groups.dedup();
+    write!(page, "\n| MUST failed | of |")?;
+    for column in columns {
+        write!(page, " {} |", column.name)?;
+    }
+    writeln!(page, "\n|---|---|{}", "---|".repeat(columns.len()))?;
+    for group in groups {
+        let is_of = |case: &Case| case.group == group && case.level == Level::Must;
+        write!(page, "| {group} | {} |", cases.iter().filter(|case| is_of(case)).count())?;
+        for column in columns {
+            let of = cases.iter().zip(&column.outcomes).filter(|(case, _)| is_of(case));
+            let failed = of.filter(|(_, outcome)| outcome.verdict.is_err()).count();
+            write!(page, " {} |", if failed == 0 { String::new() } else { failed.to_string() })?;
+        }
+        writeln!(page)?;
     }
     Ok(())
 }
@@ -165,6 +189,7 @@ mod tests {
         let column = |name, verdicts: [super::super::Verdict; 2]| Column {
             name,
             version: "1.0".into(),
+            ours: false,
             setup: "nothing",
             outcomes: (0..)
                 .zip(verdicts)
@@ -174,8 +199,9 @@ mod tests {
         let bad = || Err("does `this`".to_owned());
         let columns = [column("a", [Ok(()), bad()]), column("b", [bad(), bad()])];
         let page = write(&cases, &columns);
+        assert!(page.contains("| Things | 1 |  | 1 |\n"), "{page}");
         assert!(page.contains("| one | RFC 1, 2 | MUST | ✓ | ✗ |\n"), "{page}");
         assert!(page.contains("* `two`\n  * a, b: `does 'this'`\n"), "{page}");
-        assert!(page.contains("| b | 1.0 | 1 | 1 | 0 | nothing |\n"), "{page}");
+        assert!(page.contains("| b | 1.0 | 1 | 1 | – | nothing |\n"), "{page}");
     }
 }
