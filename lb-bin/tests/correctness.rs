@@ -20,6 +20,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("host-invalid-angle-brackets", "http::head::host lets through what no host has"),
     ("host-invalid-quote", "http::head::host lets through what no host has"),
     ("absolute-form-without-host", "http::head::host takes the target's authority for enough"),
+    ("http-1.0-is-answered-in-1.1", "hyper answers in the version it was asked in"),
     ("asterisk-of-another-method", "hyper takes it"),
     ("authority-form-of-another-method", "hyper takes it, and it becomes a GET of /"),
     ("answer-mended-same-length-in-a-list", "a list of equal lengths is passed on as it is"),

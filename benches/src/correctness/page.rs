@@ -51,7 +51,8 @@ the connection) is always right there.
 
 A mark says what was seen with this version and this configuration, which is short
 and close to the defaults. Much can be configured away; some of it on purpose isn't
-done, as old clients need it. It is no list of holes: most of what others take and
+done, as old clients need it. nginx and HAProxy are those of Debian 12, so some years
+old: newer ones do better in places. It is no list of holes: most of what others take and
 lb-bin refuses harms nobody as long as the server behind them reads it the same way.
 ";
 

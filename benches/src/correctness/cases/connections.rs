@@ -115,6 +115,10 @@ fn http10() -> Vec<Case> {
         should("http-1.0-is-served", "RFC 9110, 2.5")
             .sends(request)
             .check(|seen| seen.status(0, 200).map(drop)),
+        should("http-1.0-is-answered-in-1.1", "RFC 9110, 6.2").sends(request).check(|seen| {
+            let version = &seen.answer(0)?.version;
+            ensure(version == "HTTP/1.1", format!("client sees {version}"))
+        }),
         must("http-1.0-closes", "RFC 9112, 9.3").sends(request).answers(2).check(|seen| {
             seen.answer(0)?;
             seen.closed()
