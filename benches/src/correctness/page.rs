@@ -52,7 +52,8 @@ the connection) is always right there.
 A mark says what was seen with this version and this configuration, which is short
 and close to the defaults. Much can be configured away; some of it on purpose isn't
 done, as old clients need it. nginx and HAProxy are those of Debian 12, so some years
-old: newer ones do better in places. It is no list of holes: most of what others take and
+old: newer ones do better in places. A few do one thing or the other from run to run
+(HAProxy with some trailers). It is no list of holes: most of what others take and
 lb-bin refuses harms nobody as long as the server behind them reads it the same way.
 ";
 
