@@ -10,8 +10,8 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// What is known to go wrong, and why; what the standard only recommends too. A case that no longer does has to go from
-/// here.
+/// What is known to go wrong, and why; what the standard only recommends too. A
+/// case that no longer does has to go from here.
 const KNOWN: &[(&str, &str)] = &[
     ("chunks-of-a-get", "the body is lost: hyper frames none of a GET unless a header says so"),
     ("chunks-of-a-head", "the body is lost, as that of a GET"),
