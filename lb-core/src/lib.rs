@@ -111,7 +111,7 @@
 //! | (default) | the balancer: no hyper, no sockets |
 //! | `http-types` | of HTTP without a proxy: leases that end with the body, affinity, requests that may be repeated, gRPC deadlines |
 //! | `http` | the proxy service and its upstream client |
-//! | `test-util` | scripted endpoints, a source tests change, a clock, a conformance kit |
+//! | `test-util` | scripted endpoints, a source tests change, a clock, raw sockets, a conformance kit |
 //! | `server` | listeners, workers, graceful shutdown |
 //! | `health` | the health check `Tcp`; the rest of [`health`] is always there |
 //! | `health-http`, `health-grpc` | the health checks `Http` and `Grpc` |

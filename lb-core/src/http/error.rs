@@ -10,6 +10,8 @@ use super::body::Stopped;
 pub enum Refusal {
     /// The request names no host, several, or one that can't be read.
     BadHost,
+    /// The target of the request isn't one for its method.
+    BadTarget,
     /// The target of the request is longer than it may be.
     UriTooLong,
     /// The body of the request can't be read.
@@ -53,8 +55,9 @@ impl From<Stopped> for Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BadHost,
+        Self::BadTarget,
         Self::UriTooLong,
         Self::BadBody,
         Self::BodyTooLarge,
@@ -74,7 +77,7 @@ impl Refusal {
     /// The status it is answered with.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::BadHost | Self::BadBody => StatusCode::BAD_REQUEST,
+            Self::BadHost | Self::BadTarget | Self::BadBody => StatusCode::BAD_REQUEST,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -93,6 +96,7 @@ impl Refusal {
     pub fn reason(self) -> &'static str {
         match self {
             Self::BadHost => "bad_host",
+            Self::BadTarget => "bad_target",
             Self::UriTooLong => "uri_too_long",
             Self::BadBody => "bad_body",
             Self::BodyTooLarge => "body_too_large",
@@ -114,6 +118,7 @@ impl Refusal {
     fn text(self) -> &'static str {
         match self {
             Self::BadHost => "400 Bad Request: exactly one valid Host is needed\n",
+            Self::BadTarget => "400 Bad Request: the target is none for this method\n",
             Self::UriTooLong => "414 URI Too Long: a shorter one is needed\n",
             Self::BadBody => "400 Bad Request: the body can't be read\n",
             Self::BodyTooLarge => "413 Payload Too Large: the body is too long\n",
@@ -134,9 +139,12 @@ impl Refusal {
     /// What a gRPC client is told, by the codes of its protocol.
     fn grpc_status(self) -> &'static str {
         match self {
-            Self::BadHost | Self::UriTooLong | Self::BadBody | Self::Coding | Self::BadAnswer => {
-                INTERNAL
-            }
+            Self::BadHost
+            | Self::BadTarget
+            | Self::UriTooLong
+            | Self::BadBody
+            | Self::Coding
+            | Self::BadAnswer => INTERNAL,
             Self::BodyTooLarge | Self::QueueFull | Self::Exhausted => RESOURCE_EXHAUSTED,
             Self::Method | Self::LastHop => UNIMPLEMENTED,
             Self::BodyTimeout | Self::AnswerTimeout => DEADLINE_EXCEEDED,
@@ -168,6 +176,7 @@ impl Refusal {
                 );
             }
             Self::BadHost
+            | Self::BadTarget
             | Self::UriTooLong
             | Self::BadBody
             | Self::BodyTooLarge

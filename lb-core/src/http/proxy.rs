@@ -144,6 +144,9 @@ impl Proxy {
         if request.method() == Method::OPTIONS && !head::may_go_on(request.headers_mut()) {
             return Err(Refusal::LastHop);
         }
+        if !head::is_target(&request) {
+            return Err(Refusal::BadTarget);
+        }
         let host = head::host(&request)?;
         let table = self.shared.table.load();
         let options = &table.options;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use ::http::HeaderMap;
+use ::http::{HeaderMap, HeaderValue};
 
 use super::{Options, error::Form};
 
@@ -24,7 +24,7 @@ impl Timeouts {
     /// long as they like, and have a deadline of their own.
     pub(super) fn of(options: &Options, form: Form, headers: &HeaderMap) -> Self {
         if form == Form::Grpc {
-            let deadline = headers.get("grpc-timeout").map(|value| value.as_bytes());
+            let deadline = headers.get("grpc-timeout").map(HeaderValue::as_bytes);
             let answer = deadline.and_then(grpc_timeout).unwrap_or(Duration::MAX);
             return Self { answer, ..Self::NONE };
         }

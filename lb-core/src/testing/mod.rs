@@ -6,6 +6,7 @@
 //! | [`seed`] | the same random picks in every run |
 //! | [`Scripted`] | an endpoint that answers, fails, dawdles and hangs as told |
 //! | [`source`] | a discovery that says when what it said has taken effect |
+//! | [`wire`] | raw sockets on both sides of a proxy, to test one or a client of your own |
 //! | [`conformance`] | what every `Balancer` and `Discovery` has to hold, yours too |
 //!
 //! What waits inside lb-core waits on tokio's clock, so
@@ -15,6 +16,7 @@ mod clock;
 pub mod conformance;
 mod scripted;
 mod source;
+pub mod wire;
 
 pub use clock::Clock;
 pub use scripted::{Failed, Scripted, Step};

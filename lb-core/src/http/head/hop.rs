@@ -20,16 +20,26 @@ pub(super) struct Hop {
     pub(super) upgrade: Option<HeaderValue>,
     /// Whether it takes trailers.
     trailers: bool,
+    /// Whether its body comes in chunks, of whatever method: for some nobody expects
+    /// one who isn't told.
+    chunked: bool,
 }
 
 impl Hop {
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        Self { upgrade: upgrade(headers), trailers: takes_trailers(headers) }
+        Self {
+            upgrade: upgrade(headers),
+            trailers: takes_trailers(headers),
+            chunked: headers.contains_key(header::TRANSFER_ENCODING),
+        }
     }
 
     /// Puts this in the place of what the message said to us.
     pub(super) fn replace(self, headers: &mut HeaderMap) {
         remove(headers);
+        if self.chunked {
+            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let options = match (&self.upgrade, self.trailers) {
             (None, false) => return,
             (Some(_), false) => "upgrade",

@@ -1,4 +1,4 @@
-use ::http::{HeaderMap, Request, Uri, Version, header};
+use ::http::{HeaderMap, Method, Request, Uri, Version, header};
 
 use crate::http::error::Refusal;
 
@@ -13,6 +13,8 @@ pub(in crate::http) fn host<B>(request: &Request<B>) -> Result<&str, Refusal> {
             tracing::debug!(%authority, named, "two hosts in one request");
             return Err(Refusal::BadHost);
         }
+        // Who knows of `Host` sends it, whatever the target (section 3.2).
+        (Some(_), None) if request.version() == Version::HTTP_11 => return Err(Refusal::BadHost),
         (Some(authority), _) => authority.as_str(),
         (None, Some(named)) => named,
         (None, None) if request.version() == Version::HTTP_10 => return Ok(""),
@@ -57,10 +59,22 @@ fn without_port(authority: &str) -> Option<&str> {
         Some(digits) => digits.bytes().all(|byte| byte.is_ascii_digit()),
         None => port.is_empty(),
     };
-    let host_is_fine = !host
-        .bytes()
-        .any(|byte| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'@' | b'?' | b'#' | b','));
+    let is_literal = host.starts_with('[');
+    let host_is_fine = host.bytes().all(|byte| match byte {
+        b'[' | b']' | b':' => is_literal,
+        // RFC 3986, section 3.2.2; but a list may be taken for several hosts.
+        b',' => false,
+        byte => byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte),
+    });
     (port_is_fine && host_is_fine).then_some(host)
+}
+
+/// Whether the target has a form that its method may have (RFC 9112, section 3.2):
+/// the authority alone is for CONNECT, and `*` for OPTIONS.
+pub(in crate::http) fn is_target<B>(request: &Request<B>) -> bool {
+    let uri = request.uri();
+    let is_authority = uri.authority().is_some() && uri.scheme().is_none();
+    !is_authority && (uri.path() != "*" || request.method() == Method::OPTIONS)
 }
 
 #[cfg(test)]
@@ -82,6 +96,11 @@ mod tests {
             ("user@app.local", None),
             ("a b", None),
             ("a/b", None),
+            ("a\\b", None),
+            ("<a>", None),
+            ("a\"b", None),
+            ("a,b", None),
+            ("a[b]", None),
         ] {
             let request = Request::builder().header("host", value).body(()).unwrap();
             assert_eq!(host(&request).ok(), expected, "{value:?}");
@@ -99,9 +118,23 @@ mod tests {
     }
 
     #[test]
+    fn a_target_is_of_a_form_for_its_method() {
+        for (method, target, expected) in [
+            ("GET", "/", true),
+            ("GET", "http://a/", true),
+            ("OPTIONS", "*", true),
+            ("GET", "*", false),
+            ("GET", "a:80", false),
+        ] {
+            let request = Request::builder().method(method).uri(target).body(()).unwrap();
+            assert_eq!(is_target(&request), expected, "{method} {target}");
+        }
+    }
+
+    #[test]
     fn the_target_and_the_header_agree() {
         for (target, named, expected) in [
-            ("http://b:80/x", None, Some("b")),
+            ("http://b:80/x", None, None),
             ("http://b:80/x", Some("B"), Some("b")),
             ("http://b/x", Some("b:80"), Some("b")),
             ("https://b/x", Some("b:443"), Some("b")),

@@ -11,7 +11,7 @@ use super::{client::Client, forwarding::Forwarding};
 use hop::Hop;
 
 pub(super) use hop::{connection_tokens, is_plainly_framed};
-pub(super) use host::host;
+pub(super) use host::{host, is_target};
 
 /// What came of making a head one of ours.
 pub(super) struct Sent {
@@ -94,15 +94,32 @@ pub(super) fn to_http2<B>(request: &mut Request<B>) {
     headers.remove(header::HOST);
     headers.remove(header::CONNECTION);
     headers.remove(header::UPGRADE);
+    headers.remove(header::TRANSFER_ENCODING);
 }
 
 /// Makes the head of an answer one of ours.
 pub(super) fn to_client(headers: &mut HeaderMap, upgraded: bool) {
     let upgrade = upgraded.then(|| headers.get(header::UPGRADE).cloned()).flatten();
     Hop::default().replace(headers);
+    say_length_once(headers);
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);
+    }
+}
+
+/// The same length may be said several times (RFC 9110, section 8.6), which not all
+/// understand.
+fn say_length_once(headers: &mut HeaderMap) {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return };
+    let list = first.as_bytes();
+    let end = list.iter().position(|&byte| byte == b',');
+    if end.is_some() || lengths.next().is_some() {
+        let one = list[..end.unwrap_or(list.len())].trim_ascii();
+        if let Ok(one) = HeaderValue::from_bytes(one) {
+            headers.insert(header::CONTENT_LENGTH, one);
+        }
     }
 }
 
@@ -184,6 +201,27 @@ mod tests {
         headers.insert("content-length", HeaderValue::from_static("5"));
         to_client(&mut headers, false);
         assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn chunks_are_announced_whatever_the_method() {
+        let request = || Request::get("/").header("host", "a");
+        let (head, _) = sent(request().header("transfer-encoding", "Chunked"));
+        assert_eq!(text(&head.headers, "transfer-encoding"), "chunked");
+        assert_eq!(text(&sent(request()).0.headers, "transfer-encoding"), "-");
+    }
+
+    #[test]
+    fn a_length_is_said_once() {
+        for lengths in [&["5"][..], &["5, 5"], &["5", "5"], &["5 ,5", "5"]] {
+            let mut headers = HeaderMap::new();
+            for length in lengths {
+                headers.append("content-length", length.parse().unwrap());
+            }
+            to_client(&mut headers, false);
+            let said: Vec<_> = headers.get_all("content-length").iter().collect();
+            assert_eq!(said, ["5"], "{lengths:?}");
+        }
     }
 
     #[test]
