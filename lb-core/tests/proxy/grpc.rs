@@ -1,4 +1,5 @@
 //! gRPC: a real client, a real server, and the proxy between them.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,5 @@
 //! Clients that speak HTTP/2.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use bytes::Bytes;
 use h2::{

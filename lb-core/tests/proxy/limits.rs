@@ -1,4 +1,5 @@
 //! What clients and endpoints may take up, and for how long.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::time::Duration;
 
