@@ -70,6 +70,18 @@ pub(crate) struct Options {
     #[arg(long, env = "LB_LISTEN", global = true, value_name = "ADDR", help_heading = "Listening")]
     pub(crate) listen: Option<String>,
 
+    /// Whose connections begin with a PROXY header, version 1 or 2, and are closed if
+    /// they don't: `true` for everybody's, or the networks of the proxies in front.
+    /// [default: off, or ENABLE_PROXY_PROTOCOL]
+    #[arg(
+        long,
+        env = "LB_PROXY_PROTOCOL",
+        global = true,
+        value_name = "BOOL|NETWORKS",
+        help_heading = "Listening"
+    )]
+    pub(crate) proxy_protocol: Option<String>,
+
     /// Where /metrics, /healthz, /readyz and /endpoints are answered, or `off`.
     /// Not for the public. [default: 127.0.0.1:9180]
     #[arg(long, env = "LB_ADMIN", global = true, value_name = "ADDR", help_heading = "Listening")]

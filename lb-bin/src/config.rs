@@ -9,7 +9,7 @@ use std::{
 use clap::ArgMatches;
 use lb_core::{
     balance::Algorithm,
-    http::{Destination, Forwarding},
+    http::{Destination, Forwarding, Trust},
 };
 
 use crate::{
@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<SocketAddr>,
     /// Whether somebody has said so, rather than us.
     pub(crate) listen_was_said: bool,
+    /// Whose connections begin with a PROXY header.
+    pub(crate) proxy_protocol: Option<Trust>,
     pub(crate) control: Option<control::Name>,
     pub(crate) take_over: bool,
     pub(crate) admin: Option<SocketAddr>,
@@ -145,6 +147,15 @@ impl Config {
         Ok(Self {
             listen_was_said: listen.is_some(),
             listen: listen.unwrap_or_else(|| vec![default_listen(cli)]),
+            proxy_protocol: setting(
+                "proxy_protocol",
+                &options.proxy_protocol,
+                &file.proxy_protocol,
+            )
+            .map(|given| given.parse(|text| unless_off(text, from_str)))
+            .or_else(|| env("ENABLE_PROXY_PROTOCOL").map(|given| given.parse(from_str).map(Some)))
+            .unwrap_or(Ok(None))?
+            .filter(|from| *from != Trust::nobody()),
             control,
             take_over: takes_over,
             admin,

@@ -12,6 +12,7 @@ use crate::config::Invalid;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct File {
     pub(crate) listen: Option<Scalar>,
+    pub(crate) proxy_protocol: Option<Scalar>,
     pub(crate) admin: Option<Scalar>,
     pub(crate) control: Option<Scalar>,
     pub(crate) docker: Option<Scalar>,

@@ -168,6 +168,7 @@ pub(crate) fn options(config: &Config, access_log: Option<AccessLog>) -> Options
 fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
     [
         ("--listen", before.listen != now.listen),
+        ("--proxy-protocol", before.proxy_protocol != now.proxy_protocol),
         ("--admin", before.admin != now.admin),
         ("--control", before.control != now.control),
         ("--docker", before.docker != now.docker),

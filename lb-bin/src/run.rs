@@ -148,6 +148,10 @@ impl Start {
             })?
             .workers(config.workers())
             .limits(config.limits.server.clone());
+        let server = match config.proxy_protocol.clone() {
+            Some(from) => server.proxy_protocol(move |client| from.believes(client)),
+            None => server,
+        };
         let addresses = server.local_addresses()?;
         let admin_listener =
             config.admin.map(|address| admin::listen(address, &mut open)).transpose()?;
@@ -170,7 +174,11 @@ impl Start {
         }
         let running = server.start(move |worker| {
             let proxy = proxy.worker(worker);
-            move |accepted| proxy.client(accepted.peer, Some(accepted.local), accepted.guard)
+            move |accepted| {
+                proxy
+                    .client(accepted.peer, Some(accepted.local), accepted.guard)
+                    .secure(accepted.secure)
+            }
         })?;
 
         let upkeep = tokio::spawn(upkeep(series.clone()));

@@ -17,7 +17,7 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use lb_core::server::{Accepted, Guard, Running, Server, handover};
+use lb_core::server::{Accepted, Guard, Limits, Running, Server, handover};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpStream, UnixStream},
@@ -163,6 +163,71 @@ impl Client {
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
         }
     }
+}
+
+/// Says who connected.
+async fn peers(server: Server) -> (Running, SocketAddr) {
+    let address = server.local_addresses().unwrap()[0];
+    let running = server.workers(1).start(|_| {
+        |accepted: Accepted| {
+            let Accepted { peer, local, secure, guard } = accepted;
+            let guard = Arc::new(guard);
+            service_fn(move |_: Request<Incoming>| {
+                let _guard = Arc::clone(&guard);
+                let said = format!("{peer} {} {secure}", local.port());
+                async move { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(said))) }
+            })
+        }
+    });
+    (running.unwrap(), address)
+}
+
+#[tokio::test]
+async fn a_proxy_in_front_tells_whose_connection_it_is() {
+    let server = || Server::bind([([127, 0, 0, 1], 0).into()]).unwrap();
+    let (_running, address) = peers(server().proxy_protocol(|ip| ip.is_loopback())).await;
+    let connect = || async { Client(BufReader::new(TcpStream::connect(address).await.unwrap())) };
+    let mut client = connect().await;
+    client.0.write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n").await.unwrap();
+    assert_eq!(client.get("/").await.body, "192.0.2.1:56324 443 false");
+    assert_eq!(client.get("/").await.body, "192.0.2.1:56324 443 false", "said once");
+
+    // Whoever is to say it and doesn't, or says something else, is sent away.
+    for start in [&b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..], b"PROXY TCP4 nonsense\r\n"] {
+        let mut client = connect().await;
+        client.0.write_all(start).await.unwrap();
+        client.closed().await;
+    }
+
+    // And who isn't believed can't say it.
+    let (_running, address) = peers(server().proxy_protocol(|ip| !ip.is_loopback())).await;
+    let mut client = Client(BufReader::new(TcpStream::connect(address).await.unwrap()));
+    let own = client.0.get_ref().local_addr().unwrap();
+    assert_eq!(client.get("/").await.body, format!("{own} {} false", address.port()));
+    let mut client = Client(BufReader::new(TcpStream::connect(address).await.unwrap()));
+    client.0.write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n").await.unwrap();
+    assert!(client.head().await.starts_with("http/1.1 400"));
+}
+
+#[tokio::test]
+async fn a_client_may_have_so_many_connections() {
+    let mut limits = Limits::default();
+    limits.connections_per_client = Some(1);
+    let server = Server::bind([([127, 0, 0, 1], 0).into()]).unwrap().limits(limits);
+    let (running, address) = peers(server).await;
+    let connect = || async { Client(BufReader::new(TcpStream::connect(address).await.unwrap())) };
+    let mut first = connect().await;
+    first.get("/").await;
+    let mut second = connect().await;
+    second.send("/").await;
+    assert!(second.head().await.starts_with("http/1.1 503"));
+    assert_eq!(running.connections().turned_away(), 1);
+    drop(first);
+    // It is gone once the worker has seen it go.
+    while running.connections().open() > 0 {
+        tokio::task::yield_now().await;
+    }
+    connect().await.get("/").await;
 }
 
 /// Asks on new connections until an answer says that it is the last one: the

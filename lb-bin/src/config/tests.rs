@@ -98,6 +98,18 @@ fn what_containers_are_told_can_be_said() {
 }
 
 #[test]
+fn who_passes_connections_on_can_be_said() {
+    let from = |flags: &[&str], env: &[(&str, &str)]| read(flags, env).unwrap().proxy_protocol;
+    assert_eq!(from(&[], &[]), None);
+    assert_eq!(from(&[], &[("ENABLE_PROXY_PROTOCOL", "false")]), None);
+    assert_eq!(from(&[], &[("ENABLE_PROXY_PROTOCOL", "true")]), Some(Trust::everybody()));
+    assert_eq!(from(&["--proxy-protocol=off"], &[("ENABLE_PROXY_PROTOCOL", "true")]), None);
+    assert_eq!(from(&["--proxy-protocol=10.0.0.0/8"], &[]), "10.0.0.0/8".parse().ok());
+    let error = read(&["--proxy-protocol=on"], &[]).unwrap_err();
+    assert!(error.starts_with(r#"--proxy-protocol is "on": "#), "{error}");
+}
+
+#[test]
 fn limits_can_be_said() {
     let usual = read(&[], &[]).unwrap().limits;
     let (of_connections, of_requests) = (server::Limits::default(), http::Options::default());

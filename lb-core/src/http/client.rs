@@ -11,6 +11,8 @@ pub(super) struct Client {
     pub(super) ip: HeaderValue,
     /// The port that was connected to.
     pub(super) port: HeaderValue,
+    /// Whether it has come by TLS.
+    pub(super) secure: bool,
 }
 
 impl Client {
@@ -21,7 +23,15 @@ impl Client {
             address: peer,
             ip: peer.map_or_else(unknown, |peer| value_of(peer.ip())),
             port: local.map_or(80, |local| local.port()).into(),
+            secure: false,
         }
+    }
+}
+
+impl Client {
+    /// `http` or `https`.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
     }
 }
 

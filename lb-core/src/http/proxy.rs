@@ -106,6 +106,17 @@ impl Proxy {
         }
     }
 
+    /// The proxy for a client that speaks TLS, if it does.
+    #[must_use]
+    pub fn secure(mut self, secure: bool) -> Self {
+        if secure {
+            let address = self.client.address;
+            let (ip, port) = (self.client.ip.clone(), self.client.port.clone());
+            self.client = Arc::new(Client { address, ip, port, secure });
+        }
+        self
+    }
+
     /// What the proxy knows of its services, for reports and metrics.
     pub fn plane(&self) -> Plane {
         Plane::new(Arc::clone(&self.shared))

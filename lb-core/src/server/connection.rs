@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use hyper::server::conn::{http1, http2};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -15,7 +15,13 @@ use tokio::{
     time,
 };
 
-use super::{Accepted, Guard, HttpService, Limits, service::Closing, stream::Stream};
+use super::{
+    Accepted, Announced, Guard, HttpService, Limits,
+    proxy_protocol::{self, Addresses, Parsed},
+    service::Closing,
+    stream::Stream,
+    worker::turn_away,
+};
 
 /// What the connections of a worker are served with.
 #[derive(Clone)]
@@ -23,6 +29,7 @@ pub(super) struct Protocols {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     limits: Arc<Limits>,
+    announced: Option<Announced>,
     /// Of this worker alone: every connection looks at it each time it is polled,
     /// and must not contend with other workers for that.
     stage: watch::Receiver<Stage>,
@@ -53,6 +60,20 @@ enum Version {
     Http2,
 }
 
+/// What is known once a connection has begun.
+struct Begun {
+    /// What has been read.
+    start: BytesMut,
+    version: Version,
+    /// Whose it is, if somebody else has passed it on.
+    addresses: Option<Addresses>,
+    secure: bool,
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
 impl Version {
     /// The version that this is the beginning of, if that much can be said.
     fn of(start: &[u8]) -> Option<Self> {
@@ -66,7 +87,11 @@ impl Version {
 }
 
 impl Protocols {
-    pub(super) fn new(limits: Arc<Limits>, stage: watch::Receiver<Stage>) -> Self {
+    pub(super) fn new(
+        limits: Arc<Limits>,
+        announced: Option<Announced>,
+        stage: watch::Receiver<Stage>,
+    ) -> Self {
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
@@ -86,7 +111,7 @@ impl Protocols {
             // WebSockets (RFC 8441).
             .enable_connect_protocol()
             .keep_alive_interval(limits.head_timeout);
-        Self { http1, http2, limits, stage }
+        Self { http1, http2, limits, announced, stage }
     }
 
     /// Serves a connection to its end.
@@ -95,13 +120,26 @@ impl Protocols {
         stream: TcpStream,
         peer: SocketAddr,
         local: SocketAddr,
-        guard: Guard,
+        mut guard: Guard,
         make: impl FnOnce(Accepted) -> S,
     ) {
-        let Ok(Some((start, version))) = self.begin(&stream).await else { return };
-        let service = make(Accepted { peer, local, guard });
-        let stream = Stream::new(start, stream, self.limits.send_timeout);
-        let served = match version {
+        let announced = self.announced.as_ref().is_some_and(|announced| announced(peer.ip()));
+        let begun = match self.begin(&stream, announced).await {
+            Ok(Some(begun)) => begun,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "a connection didn't begin as it should");
+                return;
+            }
+        };
+        let Addresses { source: peer, destination: local } =
+            begun.addresses.unwrap_or(Addresses { source: peer, destination: local });
+        if !guard.is_of(peer.ip(), &self.limits) {
+            return turn_away(&stream);
+        }
+        let service = make(Accepted { peer, local, secure: begun.secure, guard });
+        let stream = Stream::new(begun.start, stream, self.limits.send_timeout);
+        let served = match begun.version {
             Version::Http1 => self.http1(stream, service).await,
             Version::Http2 => self.http2(stream, service).await,
         };
@@ -114,8 +152,9 @@ impl Protocols {
     /// time. A connection that hyper has read nothing from is closed when it is told
     /// to shut down, though its request may have arrived: so it is handed over with
     /// the request.
-    async fn begin(&self, stream: &TcpStream) -> io::Result<Option<(BytesMut, Version)>> {
+    async fn begin(&self, stream: &TcpStream, mut announced: bool) -> io::Result<Option<Begun>> {
         let mut start = BytesMut::new();
+        let (mut addresses, mut secure) = (None, false);
         let mut deadline = pin!(time::sleep(self.limits.head_timeout));
         let mut closing = pin!(reached(self.stage.clone(), Stage::Closing));
         let mut is_closing = false;
@@ -137,8 +176,19 @@ impl Protocols {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
+            if announced && !start.is_empty() {
+                match proxy_protocol::parse(&start).map_err(invalid)? {
+                    Parsed::Incomplete { .. } => continue,
+                    Parsed::Absent => return Err(invalid("there is no PROXY header")),
+                    Parsed::Header(header) => {
+                        start.advance(header.length);
+                        (addresses, secure) = (header.addresses, header.tls.is_some());
+                        announced = false;
+                    }
+                }
+            }
             if let (false, Some(version)) = (start.is_empty(), Version::of(&start)) {
-                return Ok(Some((start, version)));
+                return Ok(Some(Begun { start, version, addresses, secure }));
             }
         }
     }

@@ -22,8 +22,8 @@ mod stream;
 mod worker;
 
 use std::{
-    io,
-    net::{SocketAddr, TcpListener},
+    fmt, io,
+    net::{IpAddr, SocketAddr, TcpListener},
     sync::Arc,
     thread,
 };
@@ -40,23 +40,39 @@ pub use running::Running;
 pub use service::HttpService;
 
 /// Bound listeners, about to be served.
-#[derive(Debug)]
 pub struct Server {
     listeners: Vec<TcpListener>,
     workers: usize,
     limits: Limits,
+    announced: Option<Announced>,
 }
+
+/// From whom connections come that begin with a PROXY header.
+type Announced = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// A connection that has just been accepted.
 #[derive(Debug)]
 pub struct Accepted {
-    /// Who connected.
+    /// Who connected, to us or to the proxy in front that tells of it.
     pub peer: SocketAddr,
-    /// The address of the listener.
+    /// The address that was connected to: that of the listener, or of the proxy in
+    /// front.
     pub local: SocketAddr,
+    /// Whether the client speaks TLS, to the proxy in front.
+    pub secure: bool,
     /// Counts as an open connection until it is dropped. Give it to whatever
     /// may outlive the connection, as the tunnel after an upgrade does.
     pub guard: Guard,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("listeners", &self.listeners)
+            .field("workers", &self.workers)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -92,7 +108,7 @@ impl Server {
         };
         let listeners = addresses.into_iter().map(&mut listen).collect::<io::Result<_>>()?;
         let workers = thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { listeners, workers, limits: Limits::default() })
+        Ok(Self { listeners, workers, limits: Limits::default(), announced: None })
     }
 
     /// How many workers serve; as many as there are cores, unless set here.
@@ -106,6 +122,16 @@ impl Server {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Connections from these addresses begin with a PROXY header
+    /// ([`proxy_protocol`]), which tells whose they are; those without one are
+    /// closed. Others speak for themselves, whatever they say. Nobody's unless set
+    /// here.
+    #[must_use]
+    pub fn proxy_protocol(mut self, from: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        self.announced = Some(Arc::new(from));
         self
     }
 
@@ -142,6 +168,7 @@ impl Server {
                 phase: phases.clone(),
                 open: Arc::clone(&open),
                 limits: Arc::clone(&limits),
+                announced: self.announced.clone(),
             };
             let (done, ended) = oneshot::channel();
             finished.push(ended);

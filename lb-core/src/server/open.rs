@@ -36,28 +36,16 @@ impl Open {
         }
     }
 
-    /// Counts a connection of `client`, unless there are too many already.
+    /// Counts a connection, unless there are too many already.
     pub(super) fn admit(
         self: &Arc<Self>,
-        client: IpAddr,
         limits: &Limits,
         alive: &mpsc::Sender<()>,
     ) -> Option<Guard> {
         let before = self.count.fetch_add(1, Ordering::Relaxed);
         // Uncounts itself where it is dropped.
-        let mut guard = Guard { open: Arc::clone(self), client: None, _alive: alive.clone() };
-        let has_room = before < limits.connections
-            && limits.connections_per_client.is_none_or(|most| {
-                let client = network(client);
-                let mut clients = lock(&self.of_clients);
-                let open = clients.entry(client).or_default();
-                let has_room = *open < most;
-                if has_room {
-                    *open += 1;
-                    guard.client = Some(client);
-                }
-                has_room
-            });
+        let guard = Guard { open: Arc::clone(self), client: None, _alive: alive.clone() };
+        let has_room = before < limits.connections;
         if !has_room {
             self.turned_away.fetch_add(1, Ordering::Relaxed);
         }
@@ -81,6 +69,24 @@ pub struct Guard {
     client: Option<IpAddr>,
     /// The worker waits until all of these are gone.
     _alive: mpsc::Sender<()>,
+}
+
+impl Guard {
+    /// Counts the connection as one of `client`, unless that one has too many already.
+    pub(super) fn is_of(&mut self, client: IpAddr, limits: &Limits) -> bool {
+        let Some(most) = limits.connections_per_client else { return true };
+        let client = network(client);
+        let mut clients = lock(&self.open.of_clients);
+        let open = clients.entry(client).or_default();
+        let has_room = *open < most;
+        if has_room {
+            *open += 1;
+            self.client = Some(client);
+        } else {
+            self.open.turned_away.fetch_add(1, Ordering::Relaxed);
+        }
+        has_room
+    }
 }
 
 impl Drop for Guard {
@@ -127,7 +133,8 @@ mod tests {
     use super::*;
 
     fn admit(open: &Arc<Open>, client: &str, limits: &Limits) -> Option<Guard> {
-        open.admit(client.parse().unwrap(), limits, &mpsc::channel(1).0)
+        let guard = open.admit(limits, &mpsc::channel(1).0);
+        guard.and_then(|mut guard| guard.is_of(client.parse().unwrap(), limits).then_some(guard))
     }
 
     #[test]

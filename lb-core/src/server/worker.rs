@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Accepted, HttpService, Limits, Open,
+    Accepted, Announced, HttpService, Limits, Open,
     connection::{LAST_MOMENT, Protocols, Stage},
     listen::BACKLOG,
     running::Phase,
@@ -28,6 +28,7 @@ pub(super) struct Worker<M> {
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) open: Arc<Open>,
     pub(super) limits: Arc<Limits>,
+    pub(super) announced: Option<Announced>,
 }
 
 /// What those are told who are too many, as HTTP/1 has it.
@@ -35,6 +36,11 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: text/plain; charset=utf-8\r\ncontent-length: 58\r\n\
     retry-after: 1\r\nconnection: close\r\n\r\n\
     503 Service Unavailable: too many connections, come later\n";
+
+pub(super) fn turn_away(stream: &TcpStream) {
+    // It may have gone, or not listen.
+    let _ = stream.try_write(TOO_MANY);
+}
 
 impl<M> Worker<M> {
     /// Serves until it is told to stop, and says how many connections were
@@ -53,10 +59,10 @@ impl<M> Worker<M> {
         M: Fn(Accepted) -> S + Clone + Send + 'static,
         S: HttpService,
     {
-        let Self { listeners, make, mut phase, open, limits } = self;
+        let Self { listeners, make, mut phase, open, limits, announced } = self;
         let (stage, stages) = watch::channel(Stage::Serving);
         let (alive, mut all_gone) = mpsc::channel(1);
-        let protocols = Protocols::new(Arc::clone(&limits), stages);
+        let protocols = Protocols::new(Arc::clone(&limits), announced, stages);
 
         let mut accepting = JoinSet::new();
         for listener in listeners {
@@ -65,9 +71,8 @@ impl<M> Worker<M> {
             let (protocols, make, alive) = (protocols.clone(), make.clone(), alive.clone());
             let (open, limits) = (Arc::clone(&open), Arc::clone(&limits));
             accepting.spawn(accept(listener, local, phase.clone(), move |stream, peer| {
-                let Some(guard) = open.admit(peer.ip(), &limits, &alive) else {
-                    // It may have gone, or not listen.
-                    let _ = stream.try_write(TOO_MANY);
+                let Some(guard) = open.admit(&limits, &alive) else {
+                    turn_away(&stream);
                     return;
                 };
                 let make = make.clone();

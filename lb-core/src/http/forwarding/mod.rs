@@ -69,7 +69,7 @@ impl Forwarding {
         }
         let origin = if believed { self.trust.origin(headers) } else { None };
         append(headers, X_FORWARDED_FOR, client.ip.clone());
-        default(headers, X_FORWARDED_PROTO, || HeaderValue::from_static("http"));
+        default(headers, X_FORWARDED_PROTO, || HeaderValue::from_static(client.scheme()));
         default(headers, X_FORWARDED_PORT, || client.port.clone());
         if let Some(host) = headers.get(header::HOST).cloned() {
             default(headers, X_FORWARDED_HOST, || host);
@@ -175,7 +175,7 @@ fn forwarded(headers: &HeaderMap, client: &Client) -> Vec<u8> {
     if let Some(host) = headers.get(header::HOST) {
         pair("host", host.as_bytes());
     }
-    pair("proto", b"http");
+    pair("proto", client.scheme().as_bytes());
     element
 }
 
