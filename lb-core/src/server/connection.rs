@@ -141,7 +141,8 @@ impl Protocols {
         let stream = Stream::new(begun.start, stream, self.limits.send_timeout);
         let served = match begun.version {
             Version::Http1 => self.http1(stream, service).await,
-            Version::Http2 => self.http2(stream, service).await,
+            // Few, and several times as large: the others need not make room for it.
+            Version::Http2 => Box::pin(self.http2(stream, service)).await,
         };
         if let Err(error) = served {
             tracing::debug!(%error, "a client's connection ended early");
