@@ -1,6 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -11,7 +12,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use super::{exchange::Exchange, replay::Replay};
+use super::{exchange::Exchange, progress::Progress, replay::Replay};
 use crate::patience::Patience;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -32,21 +33,14 @@ pin_project! {
 struct Meter {
     bytes: u64,
     patience: Patience,
+    progress: Arc<Progress>,
 }
 
 /// Why a body that could be read isn't.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopped {
-    TooLarge,
+    TooLarge = 1,
     TooSlow,
-}
-
-impl Stopped {
-    /// Whether this is behind an error.
-    pub(super) fn behind(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
-        let mut causes = std::iter::successors(Some(error), |error| error.source());
-        causes.find_map(|cause| cause.downcast_ref().copied())
-    }
 }
 
 impl fmt::Display for Stopped {
@@ -90,21 +84,24 @@ impl RequestBody {
         Self { inner: RequestInner::Empty, meter: None }
     }
 
-    /// The body, if it ends within so many bytes, and each piece of it comes in time.
+    /// The body, if it ends within so many bytes, and each piece of it comes in time;
+    /// and how far it has come, if there is one.
     pub(super) fn metered(
         mut self,
         bytes: Option<u64>,
         timeout: Duration,
-    ) -> Result<Self, Stopped> {
+    ) -> Result<(Self, Option<Arc<Progress>>), Stopped> {
         if self.is_end_stream() {
-            return Ok(self);
+            return Ok((self, None));
         }
         let bytes = bytes.unwrap_or(u64::MAX);
         if self.size_hint().lower() > bytes {
             return Err(Stopped::TooLarge);
         }
-        self.meter = Some(Meter { bytes, patience: Patience::new(timeout) });
-        Ok(self)
+        let progress = Arc::<Progress>::default();
+        let patience = Patience::new(timeout);
+        self.meter = Some(Meter { bytes, patience, progress: Arc::clone(&progress) });
+        Ok((self, Some(progress)))
     }
 }
 
@@ -133,15 +130,21 @@ impl Body for RequestBody {
         };
         let Some(meter) = this.meter else { return frame };
         if frame.is_pending() {
+            meter.progress.awaits();
             ready!(meter.patience.poll_end(cx));
+            meter.progress.stops(Stopped::TooSlow);
             return Poll::Ready(Some(Err(Stopped::TooSlow.into())));
         }
         meter.patience.renew();
+        meter.progress.moves();
         if let Poll::Ready(Some(Ok(frame))) = &frame {
             let length = frame.data_ref().map_or(0, Bytes::len) as u64;
             match meter.bytes.checked_sub(length) {
                 Some(left) => meter.bytes = left,
-                None => return Poll::Ready(Some(Err(Stopped::TooLarge.into()))),
+                None => {
+                    meter.progress.stops(Stopped::TooLarge);
+                    return Poll::Ready(Some(Err(Stopped::TooLarge.into())));
+                }
             }
         }
         frame

@@ -1,6 +1,7 @@
 use std::{
     io,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -26,12 +27,18 @@ pub(super) struct Connection {
     /// without our having seen that yet.
     pub(super) reused: bool,
     idle_since: Instant,
+    /// Who uses it, if it carries many requests.
+    users: Option<Arc<()>>,
 }
 
 enum Sender {
     Http1(http1::SendRequest<RequestBody>),
     Http2(http2::SendRequest<RequestBody>),
 }
+
+/// How many requests a connection of HTTP/2 carries at once: what servers are to allow
+/// at the least (RFC 9113, section 6.5.2). Beyond what one allows they would wait.
+const STREAMS: usize = 100;
 
 /// When silent connections are asked whether anybody is there, and given up.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
@@ -75,18 +82,27 @@ impl Connection {
                 Sender::Http2(sender)
             }
         };
-        Ok(Self { sender, reused: false, idle_since: clock::now() })
+        let users = matches!(sender, Sender::Http2(_)).then(Arc::default);
+        Ok(Self { sender, reused: false, idle_since: clock::now(), users })
     }
 
-    /// The same connection for somebody else, if it carries many requests.
-    pub(super) fn share(&self) -> Option<Self> {
-        match &self.sender {
-            Sender::Http1(_) => None,
-            Sender::Http2(sender) => {
-                let sender = Sender::Http2(sender.clone());
-                Some(Self { sender, reused: true, idle_since: self.idle_since })
-            }
+    /// Whether it carries many requests.
+    pub(super) fn is_shared(&self) -> bool {
+        self.users.is_some()
+    }
+
+    /// The same connection for somebody else, if it carries many requests and can carry
+    /// another one.
+    pub(super) fn share(&mut self) -> Option<Self> {
+        let (Sender::Http2(sender), Some(users)) = (&self.sender, &self.users) else {
+            return None;
+        };
+        if sender.is_closed() || Arc::strong_count(users) > STREAMS {
+            return None;
         }
+        self.idle_since = clock::now();
+        let (sender, users) = (Sender::Http2(sender.clone()), Some(Arc::clone(users)));
+        Some(Self { sender, reused: true, idle_since: self.idle_since, users })
     }
 
     /// Sends a request, before the answer is waited for: nothing has to hold it

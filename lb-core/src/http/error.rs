@@ -1,4 +1,4 @@
-use ::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use ::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 
 use super::body::Stopped;
@@ -233,12 +233,14 @@ pub(super) enum Form {
 
 impl Form {
     /// What the client asks for, or speaks.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        let headers = request.headers();
         let has = |name, part: &str| {
             let value = headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
             value.is_some_and(|value| value.contains(part))
         };
-        if has(header::CONTENT_TYPE, "application/grpc") {
+        // What isn't an error is a yes to CONNECT.
+        if has(header::CONTENT_TYPE, "application/grpc") && request.method() != Method::CONNECT {
             Self::Grpc
         } else if has(header::ACCEPT, "application/json") {
             Self::Json
@@ -261,14 +263,13 @@ mod tests {
     #[test]
     fn it_is_said_in_the_form_that_is_asked_for() {
         let form = |name: &'static str, value: &'static str| {
-            Form::of(&HeaderMap::from_iter([(
-                name.parse().unwrap(),
-                HeaderValue::from_static(value),
-            )]))
+            Form::of(&Request::builder().header(name, value).body(()).unwrap())
         };
         assert_eq!(form("accept", "text/html, */*"), Form::Plain);
         assert_eq!(form("accept", "application/json;q=0.9"), Form::Json);
         assert_eq!(form("content-type", "application/grpc+proto"), Form::Grpc);
+        let connect = Request::connect("a:80").header("content-type", "application/grpc");
+        assert_eq!(Form::of(&connect.body(()).unwrap()), Form::Plain);
         for refusal in Refusal::ALL {
             let json = refusal.json();
             let message = refusal.message();

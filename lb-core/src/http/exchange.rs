@@ -10,6 +10,7 @@ use super::{
     access_log::{Entry, Outcome as Logged},
     connection::Connection,
     error::Refusal,
+    progress::Progress,
     proxy::Shared,
     table::{Service, Target},
     timeouts::Timeouts,
@@ -33,6 +34,8 @@ pub(super) struct Exchange {
     reason: Option<&'static str>,
     service: Option<Arc<Service>>,
     timeouts: Timeouts,
+    /// How far the body of the request has come, if it has one.
+    progress: Option<Arc<Progress>>,
     carried: Option<Carried>,
     entry: Option<Entry>,
     finished: bool,
@@ -59,6 +62,7 @@ impl Exchange {
             reason: None,
             service: None,
             timeouts: Timeouts::NONE,
+            progress: None,
             carried: None,
             entry,
             finished: false,
@@ -91,6 +95,15 @@ impl Exchange {
         if let Some(service) = &self.service {
             service.options.forwarding.enter(headers, version);
         }
+    }
+
+    /// It has a body, and this tells how far that has come.
+    pub(super) fn has_body(&mut self, progress: Option<Arc<Progress>>) {
+        self.progress = progress;
+    }
+
+    pub(super) fn progress(&self) -> Option<&Progress> {
+        self.progress.as_deref()
     }
 
     pub(super) fn timeouts(&self) -> Timeouts {

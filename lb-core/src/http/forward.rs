@@ -1,6 +1,9 @@
 //! One request, sent until an endpoint has answered it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ::http::{Request, Response};
 use hyper::body::Incoming;
@@ -12,6 +15,7 @@ use super::{
     error::Refusal,
     exchange::{Carried, Exchange},
     outgoing::{Again, Outgoing},
+    progress::Progress,
     proxy::Shared,
     queue,
     table::{Service, Target},
@@ -115,7 +119,8 @@ pub(super) async fn forward(
         };
         let Some(outgoing) = request.take() else { return Err(Refusal::Reset) };
         let again = request.again();
-        let patience = (started, exchange.timeouts().answer);
+        let patience =
+            Waits { started, limit: exchange.timeouts().answer, body: exchange.progress() };
         let leave = (broke.len() < REPEATS).then_some(Leave { again, budget: &service.budget });
         let asked = upstream.ask(worker, &mut connection, outgoing, patience, leave);
         let unanswered = match asked.await {
@@ -126,7 +131,13 @@ pub(super) async fn forward(
         };
         let broke_off = matches!(unanswered, Unanswered::Unsent(_) | Unanswered::Failed(_));
         // It was closed before it knew of this request.
-        let stale = broke_off && connection.reused;
+        let stale = connection.reused
+            && match unanswered {
+                Unanswered::Unsent(_) => true,
+                // One that carries many requests breaks off single ones.
+                Unanswered::Failed(_) => !connection.is_shared(),
+                _ => false,
+            };
         // What waits for one that hangs has paid before it left.
         let paid = matches!(unanswered, Unanswered::Hangs);
         let (retried, sent) = match unanswered {
@@ -134,11 +145,14 @@ pub(super) async fn forward(
                 request.put_back(*unsent);
                 (&metrics.retried_reset, false)
             }
-            Unanswered::Failed(error) if error.is_user() => {
-                return Err(Stopped::behind(&error).map_or(Refusal::BadBody, Into::into));
+            Unanswered::Failed(_) if let Some(stopped) = stopped(exchange) => {
+                return Err(stopped.into());
             }
+            Unanswered::Failed(error) if error.is_user() => return Err(Refusal::BadBody),
             Unanswered::Late => {
-                lease.finish(Outcome::Failure);
+                if !exchange.timeouts().are_the_clients {
+                    lease.finish(Outcome::Failure);
+                }
                 return Err(Refusal::AnswerTimeout);
             }
             Unanswered::Failed(error) if error.is_parse() => {
@@ -169,6 +183,32 @@ pub(super) async fn forward(
         }
         if stale { &metrics.retried_stale } else { retried }.increment(1);
         pooled = false;
+    }
+}
+
+fn stopped(exchange: &Exchange) -> Option<Stopped> {
+    exchange.progress().and_then(Progress::stopped)
+}
+
+/// How long an answer is waited for.
+pub(super) struct Waits<'a> {
+    /// When the request was taken up for this endpoint.
+    pub(super) started: Instant,
+    pub(super) limit: Duration,
+    /// Its body, if it has one: nobody answers before that has come.
+    pub(super) body: Option<&'a Progress>,
+}
+
+impl Waits<'_> {
+    pub(super) fn are_over(&self) -> bool {
+        let since = match self.body {
+            None => Some(clock::nanos(self.started)),
+            Some(body) => body.since(self.started),
+        };
+        since.is_some_and(|since| {
+            let waited = clock::nanos(clock::now()).saturating_sub(since);
+            waited >= clock::duration_nanos(self.limit)
+        })
     }
 }
 

@@ -52,11 +52,13 @@ impl Lane {
         let mut idle = lock(&self.idle);
         loop {
             // The last one is the freshest.
-            // One that is shared says so before it closes, and stays where it is.
-            if let Some(shared) = idle.last().and_then(Connection::share)
-                && !shared.is_closed()
-            {
+            // One that is shared stays where it is.
+            if let Some(shared) = idle.iter_mut().rev().find_map(Connection::share) {
                 return Some(shared);
+            }
+            if idle.last().is_some_and(|last| last.is_shared() && !last.is_closed()) {
+                // All have as much as they can carry.
+                return None;
             }
             let last = idle.pop_if(|last| last.is_closed() || last.is_fresh(now, limit))?;
             if !last.is_closed() {
@@ -67,7 +69,8 @@ impl Lane {
 
     /// Keeps a connection that is free again, if it is `wanted`.
     pub(super) fn put(&self, mut connection: Connection, wanted: impl FnOnce() -> bool) {
-        if connection.is_closed() {
+        // One that is shared is here already.
+        if connection.is_closed() || connection.is_shared() {
             return;
         }
         connection.rest();
@@ -76,6 +79,16 @@ impl Lane {
         // would stay, and keep a server waiting that is told to stop.
         if idle.len() < IDLE_MAX && wanted() {
             idle.push(connection);
+        }
+    }
+
+    /// Keeps a connection for others beside who has opened it, if it can be shared.
+    pub(super) fn share(&self, connection: &mut Connection) {
+        let mut idle = lock(&self.idle);
+        if idle.len() < IDLE_MAX
+            && let Some(shared) = connection.share()
+        {
+            idle.push(shared);
         }
     }
 

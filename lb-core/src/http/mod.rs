@@ -36,6 +36,7 @@ mod options;
 mod outgoing;
 mod plane;
 mod pools;
+mod progress;
 mod proxy;
 mod queue;
 mod reminder;

@@ -8,8 +8,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use ::http::{Method, Request, Response, StatusCode, Version};
+use ::http::{
+    HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+};
 use arc_swap::ArcSwap;
+use http_body::Body;
 use tokio::sync::{Notify, mpsc, watch};
 use tower_service::Service;
 
@@ -126,7 +130,7 @@ impl Proxy {
         let log = self.shared.access_log.is_some();
         let entry = log.then(|| Entry::new(&request, Arc::clone(&self.client)));
         let mut exchange = Exchange::begin(Arc::clone(&self.shared), self.worker, entry);
-        let form = Form::of(request.headers());
+        let form = Form::of(&request);
         match self.carry(request, form, &mut exchange).await {
             Ok(answer) => answer.finish(exchange, self.guard),
             Err(refusal) => {
@@ -166,11 +170,20 @@ impl Proxy {
             return Err(Refusal::UriTooLong);
         }
         let service = table.routes.find(host).cloned().ok_or(Refusal::NoRoute)?;
-        let timeouts = Timeouts::of(options, form, request.headers());
+        let multiplexed = || service.speaks_http2();
+        let timeouts = Timeouts::of(options, form, multiplexed, request.headers());
         exchange.routed(Arc::clone(&service), timeouts);
 
         let (mut head, body) = request.into_parts();
-        let body = body.metered(options.body_limit, timeouts.body)?;
+        let (body, progress) = body.metered(options.body_limit, timeouts.body)?;
+        exchange.has_body(progress);
+        if head.version == Version::HTTP_2
+            && !body.is_end_stream()
+            && !head.headers.contains_key(CONTENT_LENGTH)
+        {
+            // HTTP/2 need not say that there is a body; HTTP/1 must.
+            head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let sent = head::to_upstream(&mut head, &self.client, &options.forwarding);
         drop(table);
         exchange.speaks_for(sent.origin);

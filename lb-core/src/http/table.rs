@@ -9,7 +9,7 @@ use crate::{
     endpoint::{Endpoint, EndpointId},
     load::Lease,
     metrics,
-    registry::{HostPattern, Plan, PlannedService, Routes, Unrouted},
+    registry::{HostPattern, Plan, PlannedService, Protocol, Routes, Unrouted},
     resilience::budget::TokenBudget,
 };
 
@@ -148,6 +148,11 @@ impl Service {
             .collect();
         let member = fastrand::choice(wanted)?;
         Some((member.endpoint.target.clone(), member.load.lease()))
+    }
+
+    /// Whether any of its endpoints does.
+    pub(super) fn speaks_http2(&self) -> bool {
+        self.plan.endpoints.iter().any(|endpoint| endpoint.protocol == Protocol::Http2)
     }
 
     /// Whether it is what would be made of these, its cluster of the upstreams

@@ -13,17 +13,29 @@ pub(super) struct Timeouts {
     pub(super) answer: Duration,
     /// The next piece of the answer's body.
     pub(super) idle: Duration,
+    /// Whether the client has set them: they say nothing of endpoints then.
+    pub(super) are_the_clients: bool,
 }
 
 impl Timeouts {
     /// Nothing is waited for.
-    pub(super) const NONE: Self =
-        Self { body: Duration::MAX, answer: Duration::MAX, idle: Duration::MAX };
+    pub(super) const NONE: Self = Self {
+        body: Duration::MAX,
+        answer: Duration::MAX,
+        idle: Duration::MAX,
+        are_the_clients: true,
+    };
 
     /// Those of the options; but calls of gRPC may be streams that say nothing for as
-    /// long as they like, and have a deadline of their own.
-    pub(super) fn of(options: &Options, form: Form, headers: &HeaderMap) -> Self {
-        if form == Form::Grpc {
+    /// long as they like, and have a deadline of their own. Only where `multiplexed`
+    /// connections carry them: others would be held by anybody who says it is gRPC.
+    pub(super) fn of(
+        options: &Options,
+        form: Form,
+        multiplexed: impl FnOnce() -> bool,
+        headers: &HeaderMap,
+    ) -> Self {
+        if form == Form::Grpc && multiplexed() {
             let deadline = headers.get("grpc-timeout").map(HeaderValue::as_bytes);
             let answer = deadline.and_then(grpc_timeout).unwrap_or(Duration::MAX);
             return Self { answer, ..Self::NONE };
@@ -32,6 +44,7 @@ impl Timeouts {
             body: options.body_timeout,
             answer: options.answer_timeout,
             idle: options.idle_timeout,
+            are_the_clients: false,
         }
     }
 }
@@ -76,12 +89,13 @@ mod tests {
     fn calls_have_their_own() {
         let options = Options::default();
         let mut headers = HeaderMap::new();
-        let plain = Timeouts::of(&options, Form::Plain, &headers);
+        let plain = Timeouts::of(&options, Form::Plain, || true, &headers);
         assert_eq!((plain.answer, plain.idle), (options.answer_timeout, options.idle_timeout));
-        let endless = Timeouts::of(&options, Form::Grpc, &headers);
+        let endless = Timeouts::of(&options, Form::Grpc, || true, &headers);
         assert_eq!((endless.answer, endless.body), (Duration::MAX, Duration::MAX));
         headers.insert("grpc-timeout", "5S".parse().unwrap());
-        let call = Timeouts::of(&options, Form::Grpc, &headers);
+        let call = Timeouts::of(&options, Form::Grpc, || true, &headers);
         assert_eq!((call.answer, call.idle), (Duration::from_secs(5), Duration::MAX));
+        assert_eq!(Timeouts::of(&options, Form::Grpc, || false, &headers), plain);
     }
 }

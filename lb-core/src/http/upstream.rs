@@ -14,7 +14,12 @@ use ::metrics::Histogram;
 use hyper::body::Incoming;
 use tokio::sync::{Notify, mpsc};
 
-use super::{body::RequestBody, connection::Connection, forward::Leave, lane::Lane};
+use super::{
+    body::RequestBody,
+    connection::Connection,
+    forward::{Leave, Waits},
+    lane::Lane,
+};
 use crate::{
     clock, endpoint::EndpointId, health::Heard, load::Load, metrics, registry::Protocol, sync::lock,
 };
@@ -151,19 +156,17 @@ impl Upstream {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it has left"));
         }
         let started = clock::now();
-        let opened = tokio::select! {
+        let mut opened = tokio::select! {
             biased;
             opened = Connection::open(self.address, self.protocol, limit) => opened,
             // Whoever accepts now may be another container.
             () = left => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it has left")),
         };
-        match &opened {
+        match &mut opened {
             Ok(connection) => {
                 self.metrics.connected.increment(1);
                 duration.record(started.elapsed());
-                if let Some(shared) = connection.share() {
-                    self.keep(worker, shared);
-                }
+                self.lane(worker).share(connection);
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => self.metrics.refused.increment(1),
@@ -174,15 +177,14 @@ impl Upstream {
         opened
     }
 
-    /// Sends a request that was taken up at `started` and waits for the head of
-    /// its answer, for as long as one may come within `limit`. While the endpoint hangs,
-    /// it may `leave`.
+    /// Sends a request and waits for the head of its answer, for as long as one may
+    /// come and `waits` allow. While the endpoint hangs, it may `leave`.
     pub(super) fn ask<'a>(
         &'a self,
         worker: usize,
         connection: &mut Connection,
         request: Request<RequestBody>,
-        (started, limit): (Instant, Duration),
+        waits: Waits<'a>,
         leave: Option<Leave<'a>>,
     ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<'a> {
         let lane = self.lane(worker);
@@ -202,7 +204,7 @@ impl Upstream {
                     answer = answer.as_mut() => {
                         return match answer {
                             Ok(response) => {
-                                lane.answered(started);
+                                lane.answered(waits.started);
                                 Ok(response)
                             }
                             Err(mut error) => Err(match error.take_message() {
@@ -220,7 +222,7 @@ impl Upstream {
                 {
                     return Err(Unanswered::Hangs);
                 }
-                if clock::now().saturating_duration_since(started) >= limit {
+                if waits.are_over() {
                     return Err(Unanswered::Late);
                 }
                 cut.set(lane.cut.notified());

@@ -108,6 +108,7 @@ impl Protocols {
             .timer(TokioTimer::new())
             .max_header_list_size(u32::try_from(limits.head_size).unwrap_or(u32::MAX))
             .max_concurrent_streams(limits.streams)
+            .max_send_buf_size(SEND_BUFFER)
             // WebSockets (RFC 8441).
             .enable_connect_protocol()
             .keep_alive_interval(limits.head_timeout);
@@ -124,6 +125,9 @@ impl Protocols {
         make: impl FnOnce(Accepted) -> S,
     ) {
         let announced = self.announced.as_ref().is_some_and(|announced| announced(peer.ip()));
+        if !announced && !guard.is_of(peer.ip(), &self.limits) {
+            return turn_away(&stream);
+        }
         let begun = match self.begin(&stream, announced).await {
             Ok(Some(begun)) => begun,
             Ok(None) => return,
@@ -134,7 +138,7 @@ impl Protocols {
         };
         let Addresses { source: peer, destination: local } =
             begun.addresses.unwrap_or(Addresses { source: peer, destination: local });
-        if !guard.is_of(peer.ip(), &self.limits) {
+        if announced && !guard.is_of(peer.ip(), &self.limits) {
             return turn_away(&stream);
         }
         let service = make(Accepted { peer, local, secure: begun.secure, guard });
@@ -228,6 +232,9 @@ impl Protocols {
         connection.await
     }
 }
+
+/// What waits to be sent on one stream of HTTP/2: there may be many who take nothing.
+const SEND_BUFFER: usize = 64 << 10;
 
 /// What hyper needs at the least.
 const LEAST_BUFFER: usize = 8192;

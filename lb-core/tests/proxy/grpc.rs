@@ -83,6 +83,37 @@ async fn many_calls_share_a_connection_to_the_endpoint() {
 }
 
 #[tokio::test]
+async fn more_streams_than_a_connection_carries_take_another_one() {
+    let (address, _reporter) = server().await;
+    let lb = Lb::start(Options::default()).await;
+    lb.send("1", speaks_http2(support::registration("1", "app.local", address)));
+    lb.ready("app.local", 1).await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut client = client(&lb, "app.local").await;
+        for _ in 0..100 {
+            let mut watch = client.watch(asks("")).await.unwrap().into_inner();
+            watch.message().await.unwrap().unwrap();
+            streams.push(watch);
+        }
+    }
+    client(&lb, "app.local").await.check(asks("")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_long_is_the_clients_fault_here_too() {
+    let (address, _reporter) = server().await;
+    let mut options = Options::default();
+    options.body_limit = Some(4);
+    let lb = Lb::start(options).await;
+    lb.send("1", speaks_http2(support::registration("1", "app.local", address)));
+    lb.ready("app.local", 1).await;
+    let request = "POST / HTTP/1.1\r\nHost: app.local\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   5\r\n01234\r\n";
+    assert_eq!(lb.client().await.raw(request).await.status, 413);
+}
+
+#[tokio::test]
 async fn what_the_proxy_says_is_a_status_too() {
     let lb = Lb::start(Options::default()).await;
     let error = client(&lb, "nobody.local").await.check(asks("")).await.unwrap_err();

@@ -91,6 +91,7 @@ async fn bodies_go_both_ways() {
     let (mut sender, _connection) = connect(&lb).await;
     let post = Request::post("http://app.local/").body(()).unwrap();
     assert_eq!(send(&mut sender, post, "hello").await, "hello");
+    assert_eq!(send(&mut sender, get("/"), "with a GET").await, "with a GET");
 }
 
 #[tokio::test]

@@ -92,6 +92,30 @@ async fn an_answer_begins_in_time_and_is_not_asked_for_twice() {
     assert_eq!((answer.status, one.requests() + two.requests()), (504, 1));
 }
 
+/// Nobody answers what hasn't come yet.
+#[tokio::test]
+async fn the_time_for_an_answer_begins_when_the_body_has_come() {
+    let backend = Backend::echo().await;
+    let lb = site(&backend, |options| options.answer_timeout = SHORT).await;
+    let mut client = lb.client().await;
+    client.post(&post("Content-Length: 8", "")).await;
+    for piece in ["01", "23", "45", "67"] {
+        tokio::time::sleep(SHORT / 2).await;
+        client.post(piece).await;
+    }
+    assert_eq!(client.receive().await.unwrap().body, "01234567");
+}
+
+/// To call it gRPC doesn't lift the limits of those who don't speak it.
+#[tokio::test]
+async fn a_name_lifts_no_limits() {
+    let backend = Backend::echo().await;
+    let lb = site(&backend, |options| options.body_timeout = SHORT).await;
+    let head = "Content-Length: 10\r\nContent-Type: application/grpc";
+    let answer = lb.client().await.raw(&post(head, "0")).await;
+    assert_eq!((answer.status, answer.header("grpc-status")), (200, Some("4")));
+}
+
 #[tokio::test]
 async fn of_one_that_has_left_too() {
     let backend = Backend::slow("slow").await;

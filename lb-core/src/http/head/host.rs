@@ -64,7 +64,8 @@ fn without_port(authority: &str) -> Option<&str> {
         b'[' | b']' | b':' => is_literal,
         // RFC 3986, section 3.2.2; but a list may be taken for several hosts.
         b',' => false,
-        byte => byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte),
+        // And nobody agrees on what an escaped one is.
+        byte => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&byte),
     });
     (port_is_fine && host_is_fine).then_some(host)
 }
@@ -100,6 +101,7 @@ mod tests {
             ("<a>", None),
             ("a\"b", None),
             ("a,b", None),
+            ("a%41", None),
             ("a[b]", None),
         ] {
             let request = Request::builder().header("host", value).body(()).unwrap();

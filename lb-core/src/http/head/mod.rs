@@ -7,6 +7,8 @@ use std::net::IpAddr;
 
 use ::http::{HeaderMap, HeaderValue, Request, Uri, Version, header, request, uri};
 
+use http_body::Body;
+
 use super::{client::Client, forwarding::Forwarding};
 use hop::Hop;
 
@@ -43,6 +45,7 @@ pub(super) fn to_upstream(
     hop.replace(&mut head.headers);
     if head.version == Version::HTTP_2 {
         join_cookies(&mut head.headers);
+        say_length_once(&mut head.headers);
     }
     // What CGI programs would take for the variable HTTP_PROXY (httpoxy).
     head.headers.remove("proxy");
@@ -70,15 +73,26 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Makes a request that was about to go to an endpoint one of HTTP/1.1.
-pub(super) fn to_http1<B>(request: &mut Request<B>) {
-    if request.uri().authority().is_some() {
-        *request.uri_mut() = origin_form(request.uri());
-        *request.version_mut() = Version::HTTP_11;
+pub(super) fn to_http1<B: Body>(request: &mut Request<B>) {
+    let Some(authority) = request.uri().authority() else { return };
+    // It was made one of HTTP/2 and came back.
+    if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    *request.uri_mut() = origin_form(request.uri());
+    *request.version_mut() = Version::HTTP_11;
+    if !request.body().is_end_stream() && !request.headers().contains_key(header::CONTENT_LENGTH) {
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(header::TRANSFER_ENCODING, chunked);
     }
 }
 
 /// Makes it one of HTTP/2, which has no connection to speak of, and no upgrades.
 pub(super) fn to_http2<B>(request: &mut Request<B>) {
+    if request.uri().authority().is_some() {
+        // It was that before, and came back.
+        return;
+    }
     let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
     // Who names no host is still to be somewhere.
     let host = host.filter(|host| !host.is_empty()).unwrap_or(b"localhost");
@@ -296,6 +310,25 @@ mod tests {
             );
         }
         assert!(may_go_on(&mut HeaderMap::new()));
+    }
+
+    #[test]
+    fn what_comes_back_unsent_is_for_the_same_host() {
+        let mut request = Request::post("/a?b").header("host", "app.local:81");
+        request = request.header("connection", "te").header("te", "trailers");
+        let mut request = request.body(String::from("x")).unwrap();
+        for _ in 0..2 {
+            to_http2(&mut request);
+            assert_eq!(request.uri(), "http://app.local:81/a?b");
+            assert!(!request.headers().contains_key("host"));
+        }
+        to_http1(&mut request);
+        assert_eq!(
+            (request.uri().to_string(), request.version()),
+            ("/a?b".into(), Version::HTTP_11)
+        );
+        assert_eq!(text(request.headers(), "host"), "app.local:81");
+        assert_eq!(text(request.headers(), "transfer-encoding"), "chunked");
     }
 
     #[test]
