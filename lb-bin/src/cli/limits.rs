@@ -38,7 +38,7 @@ pub(crate) struct LimitOptions {
     )]
     pub(crate) head_size: Option<String>,
 
-    /// The most header fields of a request; more get 431.
+    /// The most header fields of a request of HTTP/1; more get 431.
     /// [default: 100]
     #[arg(long, env = "LB_HEADERS", global = true, value_name = "N", help_heading = "Limits")]
     pub(crate) headers: Option<String>,

@@ -8,12 +8,12 @@ pub struct Limits {
     /// request before it is closed; 60 s. HTTP/2 connections are asked once in this
     /// time whether anybody is there.
     pub head_timeout: Duration,
-    /// How long a client may leave an answer that waits for it untouched before its
-    /// connection is closed; 60 s.
+    /// How long a client may leave everything untouched that waits for it before its
+    /// connection is closed; 60 s. One stream of HTTP/2 may be left for longer.
     pub send_timeout: Duration,
     /// The longest head of a request, in bytes; 64 KiB. A longer one gets 431.
     pub head_size: usize,
-    /// The most header fields of a request; 100. More get 431.
+    /// The most header fields of a request of HTTP/1; 100. More get 431.
     pub headers: usize,
     /// The most connections at once; 20,000. Further ones get 503 and are closed.
     pub connections: usize,
