@@ -4,7 +4,7 @@ use ::http::HeaderValue;
 
 /// The client's side of a connection, as endpoints and the access log are told
 /// of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Client {
     /// Who has connected.
     pub(super) address: Option<SocketAddr>,
@@ -13,6 +13,9 @@ pub(super) struct Client {
     pub(super) port: HeaderValue,
     /// Whether it has come by TLS.
     pub(super) secure: bool,
+    /// What its handshake with us has agreed on.
+    #[cfg(feature = "tls")]
+    pub(super) session: Option<crate::tls::Session>,
 }
 
 impl Client {
@@ -24,6 +27,8 @@ impl Client {
             ip: peer.map_or_else(unknown, |peer| value_of(peer.ip())),
             port: local.map_or(80, |local| local.port()).into(),
             secure: false,
+            #[cfg(feature = "tls")]
+            session: None,
         }
     }
 }

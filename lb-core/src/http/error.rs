@@ -27,6 +27,13 @@ pub enum Refusal {
     Method,
     /// OPTIONS that may not go any further: `Max-Forwards` is 0.
     LastHop,
+    /// The host is served by HTTPS, and the client is sent there.
+    Redirect,
+    /// The host is not served by the scheme of the request.
+    Scheme,
+    /// The connection was made for a host that asks less of its clients than that of
+    /// the request.
+    Misdirected,
     /// No service answers for the host.
     NoRoute,
     /// No endpoint of the service became ready in time.
@@ -55,7 +62,7 @@ impl From<Stopped> for Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::BadHost,
         Self::BadTarget,
         Self::UriTooLong,
@@ -65,6 +72,9 @@ impl Refusal {
         Self::Coding,
         Self::Method,
         Self::LastHop,
+        Self::Redirect,
+        Self::Scheme,
+        Self::Misdirected,
         Self::NoRoute,
         Self::NoEndpoint,
         Self::QueueFull,
@@ -84,7 +94,9 @@ impl Refusal {
             Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::LastHop => StatusCode::OK,
-            Self::NoRoute | Self::NoEndpoint | Self::QueueFull | Self::Exhausted => {
+            Self::Redirect => StatusCode::MOVED_PERMANENTLY,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::Scheme | Self::NoRoute | Self::NoEndpoint | Self::QueueFull | Self::Exhausted => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Reset | Self::BadAnswer => StatusCode::BAD_GATEWAY,
@@ -104,6 +116,9 @@ impl Refusal {
             Self::Coding => "transfer_coding",
             Self::Method => "method",
             Self::LastHop => "last_hop",
+            Self::Redirect => "redirect",
+            Self::Scheme => "scheme",
+            Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",
             Self::NoEndpoint => "no_endpoint",
             Self::QueueFull => "queue_full",
@@ -126,6 +141,9 @@ impl Refusal {
             Self::Coding => "501 Not Implemented: no transfer coding but chunked\n",
             Self::Method => "405 Method Not Allowed: neither CONNECT nor TRACE is served here\n",
             Self::LastHop => "200 OK: this is as far as Max-Forwards goes\n",
+            Self::Redirect => "301 Moved Permanently: this host is served by HTTPS\n",
+            Self::Scheme => "503 Service Unavailable: this host isn't served by this scheme\n",
+            Self::Misdirected => "421 Misdirected Request: this connection isn't for this host\n",
             Self::NoRoute => "503 Service Unavailable: nothing here answers for this host\n",
             Self::NoEndpoint => "503 Service Unavailable: no server is ready, try again soon\n",
             Self::QueueFull => "503 Service Unavailable: too many requests, try again soon\n",
@@ -148,7 +166,12 @@ impl Refusal {
             Self::BodyTooLarge | Self::QueueFull | Self::Exhausted => RESOURCE_EXHAUSTED,
             Self::Method | Self::LastHop => UNIMPLEMENTED,
             Self::BodyTimeout | Self::AnswerTimeout => DEADLINE_EXCEEDED,
-            Self::NoRoute | Self::NoEndpoint | Self::Reset => UNAVAILABLE,
+            Self::Redirect
+            | Self::Scheme
+            | Self::Misdirected
+            | Self::NoRoute
+            | Self::NoEndpoint
+            | Self::Reset => UNAVAILABLE,
         }
     }
 
@@ -182,6 +205,9 @@ impl Refusal {
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::Coding
+            | Self::Redirect
+            | Self::Scheme
+            | Self::Misdirected
             | Self::NoRoute
             | Self::Reset
             | Self::BadAnswer
@@ -222,6 +248,54 @@ const RESOURCE_EXHAUSTED: &str = "8";
 const UNIMPLEMENTED: &str = "12";
 const INTERNAL: &str = "13";
 const UNAVAILABLE: &str = "14";
+
+/// A refusal, and where the client is sent, if that is why.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    #[cfg(feature = "tls")]
+    redirect: Option<Box<Redirect>>,
+}
+
+/// Where a client is sent.
+#[cfg(feature = "tls")]
+#[derive(Debug)]
+pub(super) struct Redirect {
+    pub(super) status: StatusCode,
+    pub(super) location: HeaderValue,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            #[cfg(feature = "tls")]
+            redirect: None,
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<Redirect> for Refused {
+    fn from(redirect: Redirect) -> Self {
+        Self { refusal: Refusal::Redirect, redirect: Some(Box::new(redirect)) }
+    }
+}
+
+impl Refused {
+    /// The answer, in the form that the client wants.
+    pub(super) fn response(self, form: Form) -> Response<Bytes> {
+        let response = self.refusal.response(form);
+        #[cfg(feature = "tls")]
+        if let (Some(redirect), true) = (self.redirect, form != Form::Grpc) {
+            let (mut head, body) = response.into_parts();
+            head.status = redirect.status;
+            head.headers.insert(header::LOCATION, redirect.location);
+            return Response::from_parts(head, body);
+        }
+        response
+    }
+}
 
 /// The form in which a client is told why it gets no answer of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

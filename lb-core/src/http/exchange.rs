@@ -32,6 +32,9 @@ pub(super) struct Exchange {
     attempts: u32,
     /// Why there is no whole answer of an endpoint.
     reason: Option<&'static str>,
+    /// Whether browsers are told to come by HTTPS from now on.
+    #[cfg(feature = "tls")]
+    promises: bool,
     service: Option<Arc<Service>>,
     timeouts: Timeouts,
     /// How far the body of the request has come, if it has one.
@@ -60,6 +63,8 @@ impl Exchange {
             sent: 0,
             attempts: 0,
             reason: None,
+            #[cfg(feature = "tls")]
+            promises: false,
             service: None,
             timeouts: Timeouts::NONE,
             progress: None,
@@ -94,6 +99,20 @@ impl Exchange {
     pub(super) fn sign(&self, headers: &mut HeaderMap, version: Version) {
         if let Some(service) = &self.service {
             service.options.forwarding.enter(headers, version);
+        }
+    }
+
+    /// Whether browsers are to be told to come by HTTPS from now on.
+    #[cfg(feature = "tls")]
+    pub(super) fn promises(&mut self, promises: bool) {
+        self.promises = promises;
+    }
+
+    /// Tells browsers, in the headers of an answer, where that was promised.
+    #[cfg(feature = "tls")]
+    pub(super) fn promise(&self, headers: &mut HeaderMap) {
+        if let (true, Some(service)) = (self.promises, &self.service) {
+            service.https.promise(headers);
         }
     }
 

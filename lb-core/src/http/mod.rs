@@ -30,6 +30,8 @@ mod exchange;
 mod forward;
 mod forwarding;
 mod head;
+#[cfg(feature = "tls")]
+mod https;
 mod journal;
 mod lane;
 mod options;
@@ -52,6 +54,8 @@ pub use controls::{Controls, DrainError};
 pub use driver::Driver;
 pub use error::Refusal;
 pub use forwarding::{Forwarding, Trust, TrustError};
+#[cfg(feature = "tls")]
+pub use https::Https;
 pub use options::Options;
 pub use plane::{EndpointReport, Plane, ServiceReport, Standing};
 pub use proxy::Proxy;

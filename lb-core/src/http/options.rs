@@ -53,6 +53,9 @@ pub struct Options {
     /// How long the next piece of an answer's body may take to come; 5 minutes. Then
     /// it is broken off. Tunnels, as of WebSockets, may be silent for ever.
     pub idle_timeout: Duration,
+    /// How HTTPS is served; not at all.
+    #[cfg(feature = "tls")]
+    pub https: Option<super::Https>,
     /// Where requests are written down; nowhere.
     pub access_log: Option<AccessLog>,
 }
@@ -77,6 +80,8 @@ impl Default for Options {
             body_timeout: Duration::from_secs(60),
             answer_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(300),
+            #[cfg(feature = "tls")]
+            https: None,
             access_log: None,
         }
     }

@@ -23,7 +23,7 @@ use super::{
     body::{RequestBody, ResponseBody},
     client::Client,
     driver::Driver,
-    error::{Form, Refusal},
+    error::{Form, Refusal, Refused},
     exchange::{Carried, Exchange, keeps_alive},
     forward::forward,
     head,
@@ -110,15 +110,40 @@ impl Proxy {
         }
     }
 
-    /// The proxy for a client that speaks TLS, if it does.
+    /// The proxy for a client that speaks TLS, if it does, to us or to a proxy in
+    /// front.
     #[must_use]
     pub fn secure(mut self, secure: bool) -> Self {
         if secure {
-            let address = self.client.address;
-            let (ip, port) = (self.client.ip.clone(), self.client.port.clone());
-            self.client = Arc::new(Client { address, ip, port, secure });
+            Arc::make_mut(&mut self.client).secure = true;
         }
         self
+    }
+
+    /// The proxy for a client that has made this handshake with us, if it has.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn session(mut self, session: Option<crate::tls::Session>) -> Self {
+        if session.is_some() {
+            let client = Arc::make_mut(&mut self.client);
+            (client.session, client.secure) = (session, true);
+        }
+        self
+    }
+
+    /// What the host that a client names in its handshake asks for.
+    #[cfg(feature = "tls")]
+    pub fn handshake(&self, host: Option<&str>) -> crate::tls::HostOptions {
+        let table = self.shared.table.load();
+        match host.and_then(|host| table.routes.find(host)) {
+            Some(service) => service.https.handshake(),
+            None => {
+                // They are told that nothing answers.
+                let mut options = crate::tls::HostOptions::default();
+                options.any_default = true;
+                options
+            }
+        }
     }
 
     /// What the proxy knows of its services, for reports and metrics.
@@ -133,9 +158,12 @@ impl Proxy {
         let form = Form::of(&request);
         match self.carry(request, form, &mut exchange).await {
             Ok(answer) => answer.finish(exchange, self.guard),
-            Err(refusal) => {
-                exchange.refused(refusal);
-                let response = refusal.response(form);
+            Err(refused) => {
+                exchange.refused(refused.refusal);
+                #[cfg_attr(not(feature = "tls"), expect(unused_mut))]
+                let mut response = refused.response(form);
+                #[cfg(feature = "tls")]
+                exchange.promise(response.headers_mut());
                 exchange.answered(response.status(), response.headers(), None);
                 response.map(|body| ResponseBody::local(body, exchange))
             }
@@ -147,35 +175,47 @@ impl Proxy {
         mut request: Request<RequestBody>,
         form: Form,
         exchange: &mut Exchange,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Answer, Refused> {
         let client_upgrade = hyper::upgrade::on(&mut request);
         let on_stream = upgrade::from_stream(&mut request);
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-            return Err(Refusal::Method);
+            return Err(Refusal::Method.into());
         }
         if !head::is_plainly_framed(request.headers()) {
-            return Err(Refusal::Coding);
+            return Err(Refusal::Coding.into());
         }
         if request.method() == Method::OPTIONS && !head::may_go_on(request.headers_mut()) {
-            return Err(Refusal::LastHop);
+            return Err(Refusal::LastHop.into());
         }
         if !head::is_target(&request) {
-            return Err(Refusal::BadTarget);
+            return Err(Refusal::BadTarget.into());
         }
         let host = head::host(&request)?;
         let table = self.shared.table.load();
         let options = &table.options;
         if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > options.uri_limit)
         {
-            return Err(Refusal::UriTooLong);
+            return Err(Refusal::UriTooLong.into());
         }
         let service = table.routes.find(host).cloned().ok_or(Refusal::NoRoute)?;
         let multiplexed = || service.speaks_http2();
         let timeouts = Timeouts::of(options, form, multiplexed, request.headers());
         exchange.routed(Arc::clone(&service), timeouts);
+        #[cfg(feature = "tls")]
+        if let Some(https) = &options.https {
+            let client = &self.client;
+            exchange.promises(https.admit(
+                &request,
+                host,
+                &service.https,
+                client,
+                &options.forwarding,
+            )?);
+        }
 
         let (mut head, body) = request.into_parts();
-        let (body, progress) = body.metered(options.body_limit, timeouts.body)?;
+        let (body, progress) =
+            body.metered(options.body_limit, timeouts.body).map_err(Refusal::from)?;
         exchange.has_body(progress);
         if head.version == Version::HTTP_2
             && !body.is_end_stream()
@@ -193,15 +233,15 @@ impl Proxy {
         let (response, carried) = forward(&self.shared, service, request, exchange).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
             // Nobody asked; what follows would not be HTTP.
-            return Err(Refusal::Reset);
+            return Err(Refusal::Reset.into());
         }
         if !head::is_plainly_framed(response.headers()) {
-            return Err(Refusal::BadAnswer);
+            return Err(Refusal::BadAnswer.into());
         }
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if on_stream && !switches && response.status().is_success() {
             // It would pass for a yes.
-            return Err(Refusal::BadAnswer);
+            return Err(Refusal::BadAnswer.into());
         }
         let client_upgrade = upgrade.then_some(client_upgrade);
         Ok(Answer { response, carried, client_upgrade, on_stream })
@@ -231,6 +271,8 @@ impl Answer {
         let version = response.version();
         head::to_client(response.headers_mut(), upgraded);
         exchange.sign(response.headers_mut(), version);
+        #[cfg(feature = "tls")]
+        exchange.promise(response.headers_mut());
         *response.version_mut() = Version::HTTP_11;
         exchange.answered(response.status(), response.headers(), Some(carried));
         if let (true, Some(client)) = (upgraded, client_upgrade) {

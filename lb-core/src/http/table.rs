@@ -28,6 +28,8 @@ pub(super) struct Service {
     pub(super) algorithm: Algorithm,
     pub(super) cluster: Cluster<Target>,
     pub(super) options: Arc<Options>,
+    #[cfg(feature = "tls")]
+    pub(super) https: super::https::ServiceHttps,
     /// What there is for sending requests again.
     pub(super) budget: Arc<TokenBudget>,
     pub(super) shared: Arc<ServiceState>,
@@ -135,7 +137,17 @@ impl Service {
             || Arc::new(TokenBudget::new(options.retry_share, options.retries_per_second)),
             |was| Arc::clone(&was.budget),
         );
-        Self { name, plan, algorithm, cluster, options: Arc::clone(options), budget, shared }
+        Self {
+            #[cfg(feature = "tls")]
+            https: super::https::ServiceHttps::new(&plan.https, options.https.as_ref()),
+            name,
+            plan,
+            algorithm,
+            cluster,
+            options: Arc::clone(options),
+            budget,
+            shared,
+        }
     }
 
     /// Somebody who is left alone for his failures, for when nobody else is there:

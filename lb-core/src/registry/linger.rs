@@ -55,6 +55,7 @@ mod tests {
             host: host.parse().unwrap(),
             algorithm: None,
             slow_start: None,
+            https: crate::registry::Https::default(),
             endpoints: Vec::new(),
         };
         Plan { services: hosts.iter().map(service).collect(), ..Plan::default() }

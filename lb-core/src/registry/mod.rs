@@ -6,8 +6,10 @@
 
 mod drained;
 mod host;
+mod https;
 mod linger;
 mod plan;
+mod policy;
 mod protocol;
 mod routes;
 
@@ -27,8 +29,10 @@ use crate::{
 
 pub use drained::NotFound;
 pub use host::{HostPattern, InvalidHost};
+pub use https::{Hsts, Https, HttpsMethod, InvalidHsts, UnknownHttpsMethod};
 pub use linger::Lingering;
 pub use plan::{Conflict, Plan, PlannedEndpoint, PlannedService, Unrouted};
+pub use policy::{ClientCertificates, Policy, UnknownClientCertificates, UnknownPolicy};
 pub use protocol::{Protocol, UnknownProtocol};
 pub use routes::Routes;
 
@@ -68,12 +72,21 @@ pub struct Binding {
     /// The time over which it wants new endpoints to be given more and more
     /// requests; `None` to go along with the others.
     pub slow_start: Option<Duration>,
+    /// What it asks for where HTTPS is concerned.
+    pub https: Https,
 }
 
 impl Binding {
     /// A binding of one that speaks HTTP/1.1 and asks for nothing else.
     pub fn new(host: HostPattern, address: Option<SocketAddr>) -> Self {
-        Self { host, address, protocol: Protocol::Http1, algorithm: None, slow_start: None }
+        Self {
+            host,
+            address,
+            protocol: Protocol::Http1,
+            algorithm: None,
+            slow_start: None,
+            https: Https::default(),
+        }
     }
 }
 

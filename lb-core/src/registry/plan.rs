@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Binding, HostPattern, Problem, Protocol, Registration};
+use super::{
+    Binding, ClientCertificates, HostPattern, Hsts, Https, HttpsMethod, Policy, Problem, Protocol,
+    Registration,
+};
 use crate::{
     balance::Algorithm,
     endpoint::{Endpoint, EndpointId, State},
@@ -32,6 +35,8 @@ pub struct PlannedService {
     pub algorithm: Option<Algorithm>,
     /// The time they want new endpoints to be given to warm up.
     pub slow_start: Option<Duration>,
+    /// What they ask for where HTTPS is concerned.
+    pub https: Https,
     /// Who serves it, or will.
     pub endpoints: Vec<PlannedEndpoint>,
 }
@@ -170,15 +175,7 @@ pub(super) fn plan<'a>(
             }
         }
     }
-    plan.services = services
-        .into_iter()
-        .map(|(host, Service { algorithm, slow_start, endpoints })| PlannedService {
-            host,
-            algorithm: algorithm.map(|(algorithm, _)| algorithm),
-            slow_start: slow_start.map(|(slow_start, _)| slow_start),
-            endpoints,
-        })
-        .collect();
+    plan.services = services.into_iter().map(|(host, service)| service.planned(host)).collect();
     plan
 }
 
@@ -186,6 +183,12 @@ pub(super) fn plan<'a>(
 struct Service {
     algorithm: Agreed<Algorithm>,
     slow_start: Agreed<Duration>,
+    https_method: Agreed<HttpsMethod>,
+    http_without_certificate: Agreed<bool>,
+    hsts: Agreed<Hsts>,
+    certificate: Agreed<Arc<str>>,
+    policy: Agreed<Policy>,
+    client_certificates: Agreed<ClientCertificates>,
     endpoints: Vec<PlannedEndpoint>,
 }
 
@@ -196,34 +199,79 @@ impl Service {
     /// Takes the binding's word on what all members share, unless an older one
     /// has spoken.
     fn agree(&mut self, binding: &Binding, name: &Arc<str>) -> Vec<Conflict> {
-        let algorithm =
-            agree(&mut self.algorithm, binding.algorithm, name, |algorithm| algorithm.to_string());
-        let slow_start =
-            agree(&mut self.slow_start, binding.slow_start, name, |time| format!("{time:?}"));
+        let Binding { algorithm, slow_start, https, .. } = binding;
+        let disputed = [
+            ("algorithm", agree(&mut self.algorithm, algorithm, name, shown)),
+            (
+                "slow_start",
+                agree(&mut self.slow_start, slow_start, name, |time| format!("{time:?}")),
+            ),
+            ("https", agree(&mut self.https_method, &https.method, name, shown)),
+            (
+                "http_without_certificate",
+                agree(
+                    &mut self.http_without_certificate,
+                    &https.http_without_certificate,
+                    name,
+                    shown,
+                ),
+            ),
+            ("hsts", agree(&mut self.hsts, &https.hsts, name, shown)),
+            ("certificate", agree(&mut self.certificate, &https.certificate, name, shown)),
+            ("tls_policy", agree(&mut self.policy, &https.policy, name, shown)),
+            (
+                "client_certificates",
+                agree(&mut self.client_certificates, &https.client_certificates, name, shown),
+            ),
+        ];
         let conflict =
             |(key, (kept, ignored))| Conflict { host: binding.host.clone(), key, kept, ignored };
-        let disputed = [("algorithm", algorithm), ("slow_start", slow_start)];
         disputed
             .into_iter()
             .filter_map(|(key, disputed)| Some((key, disputed?)))
             .map(conflict)
             .collect()
     }
+
+    fn planned(self, host: HostPattern) -> PlannedService {
+        PlannedService {
+            host,
+            algorithm: kept(self.algorithm),
+            slow_start: kept(self.slow_start),
+            https: Https {
+                method: kept(self.https_method),
+                http_without_certificate: kept(self.http_without_certificate),
+                hsts: kept(self.hsts),
+                certificate: kept(self.certificate),
+                policy: kept(self.policy),
+                client_certificates: kept(self.client_certificates),
+            },
+            endpoints: self.endpoints,
+        }
+    }
+}
+
+fn kept<T>(agreed: Agreed<T>) -> Option<T> {
+    agreed.map(|(kept, _)| kept)
+}
+
+fn shown<T: fmt::Display>(value: &T) -> String {
+    value.to_string()
 }
 
 /// A setting and who asks for it.
 type Said = (String, Arc<str>);
 
 /// What was kept and what was not, where they differ.
-fn agree<T: Copy + PartialEq>(
+fn agree<T: Clone + PartialEq>(
     agreed: &mut Agreed<T>,
-    asked: Option<T>,
+    asked: &Option<T>,
     name: &Arc<str>,
-    show: impl Fn(T) -> String,
+    show: impl Fn(&T) -> String,
 ) -> Option<(Said, Said)> {
-    let asked = asked?;
-    let (kept, by) = agreed.get_or_insert_with(|| (asked, Arc::clone(name)));
-    (*kept != asked).then(|| ((show(*kept), Arc::clone(by)), (show(asked), Arc::clone(name))))
+    let asked = asked.as_ref()?;
+    let (kept, by) = agreed.get_or_insert_with(|| (asked.clone(), Arc::clone(name)));
+    (kept != asked).then(|| ((show(kept), Arc::clone(by)), (show(asked), Arc::clone(name))))
 }
 
 #[cfg(test)]

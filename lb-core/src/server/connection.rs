@@ -1,8 +1,8 @@
 //! The life of one client's connection.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use hyper::server::conn::{http1, http2};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -12,16 +12,20 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::watch,
-    time,
+    time::{self, Instant},
 };
 
+#[cfg(feature = "tls")]
+use super::entrance::Tls;
 use super::{
     Accepted, Announced, Guard, HttpService, Limits,
-    proxy_protocol::{self, Addresses, Parsed},
-    service::Closing,
+    beginning::{Version, announcement},
+    entrance::Entrance,
+    service::{BoxError, Closing},
     stream::Stream,
-    worker::turn_away,
 };
+#[cfg(feature = "tls")]
+use crate::tls;
 
 /// What the connections of a worker are served with.
 #[derive(Clone)]
@@ -47,44 +51,6 @@ pub(super) enum Stage {
 
 /// What a connection without a request gets when it is time to close.
 pub(super) const LAST_MOMENT: Duration = Duration::from_millis(100);
-
-/// How every connection of HTTP/2 begins (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// More than most requests, and less than a page.
-const FIRST_READ: usize = 2048;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    Http1,
-    Http2,
-}
-
-/// What is known once a connection has begun.
-struct Begun {
-    /// What has been read.
-    start: BytesMut,
-    version: Version,
-    /// Whose it is, if somebody else has passed it on.
-    addresses: Option<Addresses>,
-    secure: bool,
-}
-
-fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
-impl Version {
-    /// The version that this is the beginning of, if that much can be said.
-    fn of(start: &[u8]) -> Option<Self> {
-        let known = start.len().min(PREFACE.len());
-        if start[..known] != PREFACE[..known] {
-            Some(Self::Http1)
-        } else {
-            (known == PREFACE.len()).then_some(Self::Http2)
-        }
-    }
-}
 
 impl Protocols {
     pub(super) fn new(
@@ -119,83 +85,96 @@ impl Protocols {
     pub(super) async fn serve<S: HttpService>(
         self,
         stream: TcpStream,
+        entrance: Entrance,
         peer: SocketAddr,
-        local: SocketAddr,
-        mut guard: Guard,
+        guard: Guard,
         make: impl FnOnce(Accepted) -> S,
     ) {
-        let announced = self.announced.as_ref().is_some_and(|announced| announced(peer.ip()));
-        if !announced && !guard.is_of(peer.ip(), &self.limits) {
-            return turn_away(&stream);
-        }
-        let begun = match self.begin(&stream, announced).await {
-            Ok(Some(begun)) => begun,
-            Ok(None) => return,
-            Err(error) => {
-                tracing::debug!(%peer, %error, "a connection didn't begin as it should");
-                return;
-            }
-        };
-        let Addresses { source: peer, destination: local } =
-            begun.addresses.unwrap_or(Addresses { source: peer, destination: local });
-        if announced && !guard.is_of(peer.ip(), &self.limits) {
-            return turn_away(&stream);
-        }
-        let service = make(Accepted { peer, local, secure: begun.secure, guard });
-        let stream = Stream::new(begun.start, stream, self.limits.send_timeout);
-        let served = match begun.version {
-            Version::Http1 => self.http1(stream, service).await,
-            // Few, and several times as large: the others need not make room for it.
-            Version::Http2 => Box::pin(self.http2(stream, service)).await,
-        };
-        if let Err(error) = served {
-            tracing::debug!(%error, "a client's connection ended early");
+        if let Err(error) = self.try_serve(stream, entrance, peer, guard, make).await {
+            tracing::debug!(%peer, %error, "a client's connection ended early");
         }
     }
 
-    /// Reads until it is known what is spoken; nothing from who doesn't speak in
-    /// time. A connection that hyper has read nothing from is closed when it is told
-    /// to shut down, though its request may have arrived: so it is handed over with
-    /// the request.
-    async fn begin(&self, stream: &TcpStream, mut announced: bool) -> io::Result<Option<Begun>> {
+    async fn try_serve<S: HttpService>(
+        self,
+        mut stream: TcpStream,
+        entrance: Entrance,
+        peer: SocketAddr,
+        guard: Guard,
+        make: impl FnOnce(Accepted) -> S,
+    ) -> Result<(), BoxError> {
+        let until = Instant::now() + self.limits.head_timeout;
+        let mut accepted = Accepted {
+            peer,
+            local: entrance.local,
+            secure: false,
+            #[cfg(feature = "tls")]
+            session: None,
+            guard,
+        };
         let mut start = BytesMut::new();
-        let (mut addresses, mut secure) = (None, false);
-        let mut deadline = pin!(time::sleep(self.limits.head_timeout));
-        let mut closing = pin!(reached(self.stage.clone(), Stage::Closing));
-        let mut is_closing = false;
-        loop {
-            tokio::select! {
-                biased;
-                readable = stream.readable() => readable?,
-                () = deadline.as_mut() => return Ok(None),
-                () = closing.as_mut(), if !is_closing => {
-                    is_closing = true;
-                    deadline.as_mut().reset(time::Instant::now() + LAST_MOMENT);
-                    continue;
-                }
-            }
-            start.reserve(FIRST_READ);
-            match stream.try_read_buf(&mut start) {
-                Ok(0) => return Ok(None),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-            if announced && !start.is_empty() {
-                match proxy_protocol::parse(&start).map_err(invalid)? {
-                    Parsed::Incomplete { .. } => continue,
-                    Parsed::Absent => return Err(invalid("there is no PROXY header")),
-                    Parsed::Header(header) => {
-                        start.advance(header.length);
-                        (addresses, secure) = (header.addresses, header.tls.is_some());
-                        announced = false;
-                    }
-                }
-            }
-            if let (false, Some(version)) = (start.is_empty(), Version::of(&start)) {
-                return Ok(Some(Begun { start, version, addresses, secure }));
+        if self.announced.as_ref().is_some_and(|announced| announced(peer.ip())) {
+            let header = announcement(&mut stream, &mut start);
+            let Some(header) = self.in_time(until, header).await else { return Ok(()) };
+            let header = header?;
+            accepted.secure = header.tls.is_some();
+            if let Some(addresses) = header.addresses {
+                (accepted.peer, accepted.local) = (addresses.source, addresses.destination);
             }
         }
+        if !accepted.guard.is_of(accepted.peer.ip(), &self.limits) {
+            entrance.turn_away(&stream);
+            return Ok(());
+        }
+        #[cfg(feature = "tls")]
+        if let Some(Tls { acceptor, hosts }) = entrance.tls {
+            let stream = Stream::new(start, stream, self.limits.send_timeout);
+            let handshake = Box::pin(acceptor.accept(stream, |host| hosts(host)));
+            let Some(done) = self.in_time(until, handshake).await else { return Ok(()) };
+            let tls::Accepted { stream, session } = done?;
+            accepted.secure = true;
+            accepted.session = Some(session);
+            return Box::pin(self.speak(stream, BytesMut::new(), until, accepted, make)).await;
+        }
+        self.speak(stream, start, until, accepted, make).await
+    }
+
+    /// Serves HTTP, of which `start` has been read already.
+    async fn speak<I, S>(
+        self,
+        mut stream: I,
+        mut start: BytesMut,
+        until: Instant,
+        accepted: Accepted,
+        make: impl FnOnce(Accepted) -> S,
+    ) -> Result<(), BoxError>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: HttpService,
+    {
+        let version = self.in_time(until, Version::heard(&mut stream, &mut start)).await;
+        let Some(version) = version.transpose()?.flatten() else { return Ok(()) };
+        let stream = Stream::new(start, stream, self.limits.send_timeout);
+        let service = make(accepted);
+        match version {
+            Version::Http1 => self.http1(stream, service).await?,
+            // Few, and several times as large: the others need not make room for it.
+            Version::Http2 => Box::pin(self.http2(stream, service)).await?,
+        }
+        Ok(())
+    }
+
+    /// What a connection begins with; nothing if that takes longer than `until`, or
+    /// than a moment once it is time to close.
+    async fn in_time<T>(&self, until: Instant, begin: impl Future<Output = T>) -> Option<T> {
+        let mut begin = pin!(begin);
+        tokio::select! {
+            biased;
+            begun = begin.as_mut() => return Some(begun),
+            () = time::sleep_until(until) => return None,
+            () = reached(self.stage.clone(), Stage::Closing) => {}
+        }
+        time::timeout(LAST_MOMENT, begin).await.ok()
     }
 
     async fn http1<I, S>(&self, stream: Stream<I>, service: S) -> hyper::Result<()>
@@ -245,26 +224,4 @@ const DEFAULT_HEADERS: usize = 100;
 /// Ends when it has come to this, or when nobody is left to say so.
 async fn reached(mut stage: watch::Receiver<Stage>, wanted: Stage) {
     let _ = stage.wait_for(|&stage| stage >= wanted).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_is_known_as_soon_as_it_can_be() {
-        for (start, expected) in [
-            (&b""[..], None),
-            (b"P", None),
-            (b"PR", None),
-            (b"PO", Some(Version::Http1)),
-            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r", None),
-            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Some(Version::Http2)),
-            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0", Some(Version::Http2)),
-            (b"PRI * HTTP/1.1\r\n\r\n", Some(Version::Http1)),
-            (b"GET / HTTP/1.1\r\n\r\n", Some(Version::Http1)),
-        ] {
-            assert_eq!(Version::of(start), expected, "{:?}", String::from_utf8_lossy(start));
-        }
-    }
 }

@@ -10,7 +10,9 @@
 //! process may accept from them as well: that is how one takes over from the
 //! other without a client that notices (see [`handover`]).
 
+mod beginning;
 mod connection;
+mod entrance;
 pub mod handover;
 mod limits;
 mod listen;
@@ -30,8 +32,12 @@ use std::{
 
 use tokio::sync::{oneshot, watch};
 
+use entrance::Entrance;
 use open::Open;
 use running::Phase;
+
+#[cfg(feature = "tls")]
+use crate::tls;
 
 pub use limits::Limits;
 pub use listen::adopt;
@@ -41,10 +47,18 @@ pub use service::HttpService;
 
 /// Bound listeners, about to be served.
 pub struct Server {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     workers: usize,
     limits: Limits,
     announced: Option<Announced>,
+}
+
+/// A socket that is listened on, and what is spoken there.
+#[derive(Debug)]
+struct Listener {
+    socket: TcpListener,
+    #[cfg(feature = "tls")]
+    tls: Option<entrance::Tls>,
 }
 
 /// From whom connections come that begin with a PROXY header.
@@ -52,14 +66,18 @@ type Announced = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// A connection that has just been accepted.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Accepted {
     /// Who connected, to us or to the proxy in front that tells of it.
     pub peer: SocketAddr,
     /// The address that was connected to: that of the listener, or of the proxy in
     /// front.
     pub local: SocketAddr,
-    /// Whether the client speaks TLS, to the proxy in front.
+    /// Whether the client speaks TLS, to us or to the proxy in front.
     pub secure: bool,
+    /// What the handshake of TLS has agreed on, if the client speaks it to us.
+    #[cfg(feature = "tls")]
+    pub session: Option<tls::Session>,
     /// Counts as an open connection until it is dropped. Give it to whatever
     /// may outlive the connection, as the tunnel after an upgrade does.
     pub guard: Guard,
@@ -97,18 +115,32 @@ impl Server {
         addresses: impl IntoIterator<Item = SocketAddr>,
         open: &mut Vec<TcpListener>,
     ) -> io::Result<Self> {
-        let mut listen = |address| {
-            let listener = match adopt(address, open) {
-                Some(listener) => listen::prepare(listener),
-                None => listen::bind(address),
-            };
-            listener.map_err(|error| {
-                io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
-            })
-        };
-        let listeners = addresses.into_iter().map(&mut listen).collect::<io::Result<_>>()?;
+        let sockets = listen(addresses, open)?;
+        let listeners = sockets.into_iter().map(Listener::plain).collect();
         let workers = thread::available_parallelism().map_or(1, usize::from);
         Ok(Self { listeners, workers, limits: Limits::default(), announced: None })
+    }
+
+    /// Listens on these addresses as well, for TLS. The host that a client names, if
+    /// it names one, says by `hosts` what it asks for.
+    ///
+    /// `open` is what it is to [`bind_or_adopt`](Self::bind_or_adopt).
+    ///
+    /// # Errors
+    ///
+    /// An address can't be bound; the error says which.
+    #[cfg(feature = "tls")]
+    pub fn tls(
+        mut self,
+        addresses: impl IntoIterator<Item = SocketAddr>,
+        open: &mut Vec<TcpListener>,
+        acceptor: tls::Acceptor,
+        hosts: impl Fn(Option<&str>) -> tls::HostOptions + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let tls = entrance::Tls { acceptor, hosts: Arc::new(hosts) };
+        let sockets = listen(addresses, open)?.into_iter();
+        self.listeners.extend(sockets.map(|socket| Listener { socket, tls: Some(tls.clone()) }));
+        Ok(self)
     }
 
     /// How many workers serve; as many as there are cores, unless set here.
@@ -141,7 +173,7 @@ impl Server {
     ///
     /// The system doesn't tell.
     pub fn local_addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(TcpListener::local_addr).collect()
+        self.listeners.iter().map(|listener| listener.socket.local_addr()).collect()
     }
 
     /// Starts the workers. `make` is given the number of a worker, from 0, and
@@ -161,7 +193,7 @@ impl Server {
         let limits = Arc::new(self.limits);
         let mut finished = Vec::new();
         for number in 0..self.workers {
-            let listeners = self.listeners.iter().map(TcpListener::try_clone);
+            let listeners = self.listeners.iter().map(Listener::try_clone);
             let worker = worker::Worker {
                 listeners: listeners.collect::<io::Result<_>>()?,
                 make: make(number),
@@ -177,6 +209,50 @@ impl Server {
                 let _ = done.send(worker.run());
             })?;
         }
-        Ok(Running { listeners: self.listeners, phase, open, finished })
+        let listeners = self.listeners.into_iter().map(|listener| listener.socket).collect();
+        Ok(Running { listeners, phase, open, finished })
+    }
+}
+
+/// Listens on every address, with a socket of `open` where one is bound to it.
+fn listen(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+    open: &mut Vec<TcpListener>,
+) -> io::Result<Vec<TcpListener>> {
+    let mut listen = |address| {
+        let listener = match adopt(address, open) {
+            Some(listener) => listen::prepare(listener),
+            None => listen::bind(address),
+        };
+        listener.map_err(|error| {
+            io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
+        })
+    };
+    addresses.into_iter().map(&mut listen).collect()
+}
+
+impl Listener {
+    fn plain(socket: TcpListener) -> Self {
+        Self {
+            socket,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            socket: self.socket.try_clone()?,
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        })
+    }
+
+    fn entrance(&self) -> io::Result<Entrance> {
+        Ok(Entrance {
+            local: self.socket.local_addr()?,
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        })
     }
 }

@@ -1,10 +1,4 @@
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpStream,
@@ -14,7 +8,7 @@ use tokio::{
 };
 
 use super::{
-    Accepted, Announced, HttpService, Limits, Open,
+    Accepted, Announced, HttpService, Limits, Listener, Open,
     connection::{LAST_MOMENT, Protocols, Stage},
     listen::BACKLOG,
     running::Phase,
@@ -23,23 +17,12 @@ use super::{
 
 /// One thread that accepts and serves connections.
 pub(super) struct Worker<M> {
-    pub(super) listeners: Vec<TcpListener>,
+    pub(super) listeners: Vec<Listener>,
     pub(super) make: M,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) open: Arc<Open>,
     pub(super) limits: Arc<Limits>,
     pub(super) announced: Option<Announced>,
-}
-
-/// What those are told who are too many, as HTTP/1 has it.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: text/plain; charset=utf-8\r\ncontent-length: 58\r\n\
-    retry-after: 1\r\nconnection: close\r\n\r\n\
-    503 Service Unavailable: too many connections, come later\n";
-
-pub(super) fn turn_away(stream: &TcpStream) {
-    // It may have gone, or not listen.
-    let _ = stream.try_write(TOO_MANY);
 }
 
 impl<M> Worker<M> {
@@ -66,17 +49,17 @@ impl<M> Worker<M> {
 
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            let local = listener.local_addr()?;
+            let entrance = listener.entrance()?;
+            let socket = tokio::net::TcpListener::from_std(listener.socket)?;
             let (protocols, make, alive) = (protocols.clone(), make.clone(), alive.clone());
             let (open, limits) = (Arc::clone(&open), Arc::clone(&limits));
-            accepting.spawn(accept(listener, local, phase.clone(), move |stream, peer| {
+            accepting.spawn(accept(socket, entrance.local, phase.clone(), move |stream, peer| {
                 let Some(guard) = open.admit(&limits, &alive) else {
-                    turn_away(&stream);
+                    entrance.turn_away(&stream);
                     return;
                 };
-                let make = make.clone();
-                tokio::spawn(protocols.clone().serve(stream, peer, local, guard, make));
+                let (entrance, make) = (entrance.clone(), make.clone());
+                tokio::spawn(protocols.clone().serve(stream, entrance, peer, guard, make));
             }));
         }
         drop(alive);
@@ -162,17 +145,4 @@ fn concerns_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::Interrupted
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_is_too_many_is_told_in_whole() {
-        let text = std::str::from_utf8(TOO_MANY).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
-        assert!(!head.contains("  "));
-    }
 }

@@ -17,7 +17,7 @@
 //! | `ca.crt` | the same for all hosts that have no such file |
 //! | `example.com.ocsp` | an OCSP response (DER), shown with the certificate until it expires |
 //!
-//! The certificate is the host's own; else the one it asks for, and then no other;
+//! The certificate is the one the host asks for, and then no other; else its own;
 //! else its domain's; else the default. Without one the handshake ends with the
 //! alert `unrecognized_name`. Files are told by their names alone: whether a
 //! certificate was issued for the host it is shown for, its clients judge.
@@ -99,7 +99,6 @@ mod entry;
 mod expiry;
 mod history;
 mod pair;
-mod policy;
 mod report;
 mod roots;
 mod scope;
@@ -109,8 +108,8 @@ mod store;
 #[cfg(test)]
 mod testing;
 
+pub use crate::registry::{ClientCertificates, Policy, UnknownClientCertificates, UnknownPolicy};
 pub use client::{Connector, ConnectorError, ConnectorOptions, Verify};
-pub use policy::{ClientCertificates, Policy, UnknownClientCertificates, UnknownPolicy};
 pub use report::{AuthorityReport, CertificateReport, Effect, Problem, Report};
 pub use server::{Accepted, Acceptor, AcceptorOptions, HandshakeError, HostOptions, Session};
 pub use store::{CertificateStore, Follower, StoreOptions};

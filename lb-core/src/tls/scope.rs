@@ -6,10 +6,11 @@ use std::{
 };
 
 use tokio_rustls::rustls::{
-    self, ServerConfig,
+    self, ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs},
     server::{ResolvesServerCertUsingSni, ServerSessionMemoryCache, danger::ClientCertVerifier},
     sign::{CertifiedKey, SingleCertAndKey},
+    version::{TLS12, TLS13},
 };
 
 use super::Policy;
@@ -45,7 +46,7 @@ impl Scope {
         let config = |policy: Policy| {
             let builder = ServerConfig::builder_with_provider(provider().clone());
             let mut config = builder
-                .with_protocol_versions(policy.versions())?
+                .with_protocol_versions(versions(policy))?
                 .with_client_cert_verifier(verifier.clone())
                 .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
             config.ticketer = ticketer.clone();
@@ -69,6 +70,15 @@ impl Scope {
         config.alpn_protocols = alpn.to_vec();
         config.cert_resolver = Arc::new(SingleCertAndKey::from(certificate));
         config
+    }
+}
+
+fn versions(policy: Policy) -> &'static [&'static SupportedProtocolVersion] {
+    const INTERMEDIATE: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+    const MODERN: &[&SupportedProtocolVersion] = &[&TLS13];
+    match policy {
+        Policy::Intermediate => INTERMEDIATE,
+        Policy::Modern => MODERN,
     }
 }
 

@@ -47,10 +47,15 @@ impl Default for AcceptorOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostOptions {
-    /// The name of the certificate for a host that has none of its own, as the
-    /// variable `CERT_NAME` has it: `shared` for `shared.crt`. If there is none by
-    /// this name, the host has no certificate.
-    pub certificate: Option<String>,
+    /// The name of the certificate, as the variable `CERT_NAME` has it: `shared` for
+    /// `shared.crt`. If there is none by this name, the host has no certificate. None:
+    /// it is found by the host's name.
+    pub certificate: Option<Arc<str>>,
+    /// Whether `default.crt` will do though it [isn't trusted]: where all that clients
+    /// are to be told is that they are wrong here.
+    ///
+    /// [isn't trusted]: super::StoreOptions::trust_default
+    pub any_default: bool,
     /// Whether clients are asked for certificates; [`Required`] if there are
     /// authorities for the host, else [`Off`].
     ///
@@ -142,8 +147,9 @@ impl Acceptor {
     ) -> Result<(ServerConfig, Arc<Scope>), (AlertDescription, HandshakeError)> {
         let snapshot = self.store.snapshot();
         let named = || server_name.map(str::to_owned);
-        let (name, pair) =
-            snapshot.certificate(server_name, host.certificate.as_deref()).ok_or_else(|| {
+        let (name, pair) = snapshot
+            .certificate(server_name, host.certificate.as_deref(), host.any_default)
+            .ok_or_else(|| {
                 let error = HandshakeError::NoCertificate { server_name: named() };
                 (AlertDescription::UnrecognisedName, error)
             })?;
@@ -157,6 +163,14 @@ impl Acceptor {
         let policy = host.policy.unwrap_or(self.options.policy);
         let key = pair.key(SystemTime::now()).clone();
         Ok((scope.config(policy, &self.options.alpn, key), scope))
+    }
+
+    /// Whether there is a certificate for a host, given in any case, with these options
+    /// of it.
+    pub fn has_certificate(&self, host: &str, options: &HostOptions) -> bool {
+        let host = rooted(host).to_ascii_lowercase();
+        let asked_for = options.certificate.as_deref();
+        self.store.snapshot().certificate(Some(&host), asked_for, options.any_default).is_some()
     }
 
     /// Whether a request for this host, with these options of it, may be answered
@@ -173,7 +187,8 @@ impl Acceptor {
             return true;
         }
         let snapshot = self.store.snapshot();
-        let certificate = snapshot.certificate(Some(&host), options.certificate.as_deref());
+        let certificate =
+            snapshot.certificate(Some(&host), options.certificate.as_deref(), options.any_default);
         let certificate = certificate.map(|(name, _)| name);
         match snapshot.scope(Some(&host), certificate, options.client_certificates) {
             Ok(Some(scope)) => Arc::ptr_eq(&scope, &session.scope),

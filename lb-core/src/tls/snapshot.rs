@@ -27,19 +27,20 @@ pub(super) struct NoAuthorities;
 
 impl Snapshot {
     /// The certificate for a host, in small letters, with the name it was found by:
-    /// the host's own; else the one that is asked for, and no other; else its
-    /// domain's; else the default.
+    /// the one it asks for, and no other; else its own; else its domain's; else the
+    /// default, trusted or not where `any_default` will do.
     pub(super) fn certificate(
         &self,
         host: Option<&str>,
         asked_for: Option<&str>,
+        any_default: bool,
     ) -> Option<(&str, &Arc<Pair>)> {
-        let own = || self.pair(host.filter(|host| *host != DEFAULT)?);
-        match (own(), asked_for) {
-            (None, Some(name)) => self.pair(&name.to_ascii_lowercase()),
-            (None, None) => self.of_domain(host).or_else(|| self.default()),
-            (own, _) => own,
+        if let Some(name) = asked_for {
+            return self.pair(&name.to_ascii_lowercase());
         }
+        let own = host.filter(|host| *host != DEFAULT).and_then(|host| self.pair(host));
+        let default = || self.pair(DEFAULT).filter(|_| any_default || self.trust_default);
+        own.or_else(|| self.of_domain(host)).or_else(default)
     }
 
     fn pair(&self, name: &str) -> Option<(&str, &Arc<Pair>)> {
@@ -54,10 +55,6 @@ impl Snapshot {
             return None;
         }
         self.pair(&format!("*.{domain}")).or_else(|| self.pair(domain))
-    }
-
-    fn default(&self) -> Option<(&str, &Arc<Pair>)> {
-        self.pair(DEFAULT).filter(|_| self.trust_default)
     }
 
     /// Whose sessions those of a host's clients are, as it demands certificates of

@@ -59,8 +59,7 @@ impl Forwarding {
         version: Version,
         target: Option<&PathAndQuery>,
     ) -> Option<IpAddr> {
-        let peer = client.address.map(|peer| peer.ip());
-        let believed = peer.is_some_and(|peer| self.trust.believes(peer));
+        let believed = self.believes(client);
         if !believed {
             let hearsay: Vec<_> = headers.keys().filter(|name| is_hearsay(name)).cloned().collect();
             for name in hearsay {
@@ -91,6 +90,17 @@ impl Forwarding {
         self.enter(headers, version);
         ids::add(headers, self.request_id, self.trace);
         origin
+    }
+
+    fn believes(&self, client: &Client) -> bool {
+        client.address.is_some_and(|peer| self.trust.believes(peer.ip()))
+    }
+
+    /// Whether a proxy in front that is believed says that its client speaks TLS.
+    #[cfg(feature = "tls")]
+    pub(super) fn says_secure(&self, headers: &HeaderMap, client: &Client) -> bool {
+        headers.get(X_FORWARDED_PROTO).is_some_and(|proto| proto == "https")
+            && self.believes(client)
     }
 
     /// Enters this proxy in the `Via` of a message that came in `version`.

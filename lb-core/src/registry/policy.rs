@@ -2,11 +2,6 @@
 
 use std::{error, fmt, str::FromStr};
 
-use tokio_rustls::rustls::{
-    SupportedProtocolVersion,
-    version::{TLS12, TLS13},
-};
-
 /// Which versions of TLS are spoken, by the names of
 /// [Mozilla's recommendations](https://wiki.mozilla.org/Security/Server_Side_TLS).
 ///
@@ -31,15 +26,6 @@ impl Policy {
         match self {
             Self::Intermediate => "Mozilla-Intermediate",
             Self::Modern => "Mozilla-Modern",
-        }
-    }
-
-    pub(super) fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
-        const INTERMEDIATE: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
-        const MODERN: &[&SupportedProtocolVersion] = &[&TLS13];
-        match self {
-            Self::Intermediate => INTERMEDIATE,
-            Self::Modern => MODERN,
         }
     }
 }
@@ -90,6 +76,16 @@ pub enum ClientCertificates {
     Required,
 }
 
+impl fmt::Display for ClientCertificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Optional => "optional",
+            Self::Required => "required",
+        })
+    }
+}
+
 impl FromStr for ClientCertificates {
     type Err = UnknownClientCertificates;
 
@@ -127,7 +123,6 @@ mod tests {
             assert_eq!(policy.to_string().parse(), Ok(policy));
         }
         assert_eq!(" mozilla-MODERN".parse(), Ok(Policy::Modern));
-        assert_eq!(Policy::Modern.versions(), [&TLS13]);
     }
 
     #[test]
