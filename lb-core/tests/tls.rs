@@ -3,6 +3,9 @@
 
 #[path = "tls/clients.rs"]
 mod clients;
+#[cfg(all(feature = "http", feature = "server", feature = "test-util"))]
+#[path = "tls/https.rs"]
+mod https;
 #[path = "tls/reload.rs"]
 mod reload;
 #[path = "tls/scene.rs"]
@@ -22,7 +25,7 @@ const UNRECOGNIZED_NAME: Error = Error::AlertReceived(AlertDescription::Unrecogn
 #[tokio::test]
 async fn each_host_is_shown_its_certificate() {
     let scene = Scene::new(&[]).await;
-    let own = scene.put("www.example.com");
+    scene.put("www.example.com");
     let domain = scene.put("example.com");
     let wildcard = scene.put("_.example.org");
     let apex = scene.put("example.org");
@@ -40,8 +43,8 @@ async fn each_host_is_shown_its_certificate() {
     assert_eq!(report.problems, []);
 
     for (host, expected, why) in [
-        ("www.example.com", &own, "its own, though it asks for another one"),
-        ("WWW.Example.COM.", &own, "in small letters, with its root"),
+        ("www.example.com", &shared, "what it asks for, though it has its own"),
+        ("WWW.Example.COM.", &shared, "in small letters, with its root"),
         ("example.com", &domain, "its own"),
         ("foo.example.com", &domain, "that of its domain"),
         ("a.b.example.com", &default, "not two levels up"),
