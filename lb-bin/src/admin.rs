@@ -26,6 +26,7 @@ use metrics::{Gauge, describe_gauge, gauge};
 use tokio::net::TcpListener;
 
 use crate::{
+    certificates::Certificates,
     report::{Docker, Endpoints, Ready},
     series::Series,
 };
@@ -39,6 +40,7 @@ pub(crate) struct Admin {
     pub(crate) series: Series,
     pub(crate) connections: Connections,
     pub(crate) docker: Option<Status>,
+    certificates: Option<Arc<Certificates>>,
     /// Set once the balancer no longer wants new traffic.
     pub(crate) stopping: AtomicBool,
     /// Set once another process may answer, and may know better.
@@ -75,6 +77,7 @@ impl Admin {
         series: Series,
         connections: Connections,
         docker: Option<Status>,
+        certificates: Option<Arc<Certificates>>,
     ) -> Self {
         describe_gauge!(CONNECTIONS, "Connections of clients that are open.");
         describe_gauge!(BUILD, "Always 1; its label says which version runs.");
@@ -90,6 +93,7 @@ impl Admin {
             series,
             connections,
             docker,
+            certificates,
             stopping: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             gauges,
@@ -139,6 +143,10 @@ impl Admin {
                 json(status, &ready)
             }
             "/endpoints" => json(StatusCode::OK, &Endpoints::of(&self.plane, self.docker.as_ref())),
+            "/certificates" => match &self.certificates {
+                Some(certificates) => json(StatusCode::OK, &certificates.report()),
+                None => text(StatusCode::NOT_FOUND, "404 Not Found: there is no HTTPS\n"),
+            },
             _ => text(StatusCode::NOT_FOUND, INDEX),
         }
     }
@@ -147,6 +155,9 @@ impl Admin {
         self.plane.observe();
         self.gauges.connections.set(self.connections.open() as f64);
         self.gauges.build.set(1.0);
+        if let Some(certificates) = &self.certificates {
+            certificates.observe();
+        }
         if let (Some(gauge), Some(status)) = (&self.gauges.contact, &self.docker) {
             gauge.set(status.since_contact().as_secs_f64());
         }
@@ -171,10 +182,11 @@ impl Admin {
 
 const INDEX: &str = "\
 lb-bin answers here:
-  /metrics    for Prometheus
-  /healthz    200 while the process lives
-  /readyz     200 once it knows who to route to, else 503 and why
-  /endpoints  each service and its endpoints, and what is not routed and why
+  /metrics       for Prometheus
+  /healthz       200 while the process lives
+  /readyz        200 once it knows who to route to, else 503 and why
+  /endpoints     each service and its endpoints, and what is not routed and why
+  /certificates  what HTTPS is served with, and what is wrong with it
 ";
 
 fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {

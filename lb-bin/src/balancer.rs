@@ -32,6 +32,8 @@ const STOP_DELAY: Duration = Duration::from_secs(1);
 pub(crate) struct Balancer {
     pub(crate) running: Running,
     pub(crate) addresses: Vec<SocketAddr>,
+    /// How many of them come first where TLS isn't spoken.
+    pub(crate) plain: usize,
     /// Until it has been told.
     pub(crate) predecessor: Option<Predecessor>,
     pub(crate) admin: Arc<Admin>,
@@ -86,8 +88,9 @@ impl Balancer {
             Some(signal) => End::Told(signal),
             None => {
                 self.answer();
-                for address in &self.addresses {
-                    tracing::info!("listening on http://{address}/");
+                for (at, address) in self.addresses.iter().enumerate() {
+                    let scheme = if at < self.plain { "http" } else { "https" };
+                    tracing::info!("listening on {scheme}://{address}/");
                 }
                 if let Some(admin) = admin {
                     tracing::info!("metrics and status on http://{admin}/");

@@ -1,7 +1,9 @@
+mod https;
 mod limits;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use https::HttpsOptions;
 pub(crate) use limits::LimitOptions;
 
 /// A load balancer for containers.
@@ -277,6 +279,9 @@ pub(crate) struct Options {
         help_heading = "Limits"
     )]
     pub(crate) drain_timeout: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) https: HttpsOptions,
 
     #[command(flatten)]
     pub(crate) limits: LimitOptions,

@@ -19,6 +19,7 @@ use crate::{
 };
 
 use headers::forwarding;
+use https::https;
 use limits::limits;
 use parse::{
     any, destination, duration, from_str, host, listen_address, log_filter, number, on_or_off,
@@ -27,11 +28,13 @@ use parse::{
 use services::services;
 use setting::{Origins, Setting};
 
+pub(crate) use https::{Https, Listeners as TlsListeners};
 pub(crate) use limits::Limits;
 pub(crate) use services::{HostAndPort, Service};
 pub(crate) use setting::Invalid;
 
 mod headers;
+mod https;
 mod limits;
 mod parse;
 mod services;
@@ -47,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<SocketAddr>,
     /// Whether somebody has said so, rather than us.
     pub(crate) listen_was_said: bool,
+    /// How HTTPS is served, if it is.
+    pub(crate) https: Option<Https>,
     /// Whose connections begin with a PROXY header.
     pub(crate) proxy_protocol: Option<Trust>,
     pub(crate) control: Option<control::Name>,
@@ -146,7 +151,8 @@ impl Config {
         }
         Ok(Self {
             listen_was_said: listen.is_some(),
-            listen: listen.unwrap_or_else(|| vec![default_listen(cli)]),
+            listen: listen.unwrap_or_else(|| vec![default_listen(cli, 80)]),
+            https: https(&options.https, &from, &file, env, default_listen(cli, 443))?,
             proxy_protocol: setting(
                 "proxy_protocol",
                 &options.proxy_protocol,
@@ -224,6 +230,11 @@ fn control_name(
 }
 
 impl Config {
+    /// Whether HTTPS is served at this address.
+    pub(crate) fn serves_tls(&self, address: SocketAddr) -> bool {
+        self.https.as_ref().is_some_and(|https| https.listeners.listen.contains(&address))
+    }
+
     /// As many as there are cores, unless it was said.
     pub(crate) fn workers(&self) -> usize {
         self.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
@@ -254,10 +265,10 @@ fn docker_options(
 }
 
 /// The demo is for the one who runs it, who may not be allowed to take port 80.
-fn default_listen(cli: &Cli) -> SocketAddr {
+fn default_listen(cli: &Cli, port: u16) -> SocketAddr {
     match cli.command {
-        Some(Command::Demo(_)) => (Ipv4Addr::LOCALHOST, 8080).into(),
-        _ => any(80),
+        Some(Command::Demo(_)) => (Ipv4Addr::LOCALHOST, 8000 + port).into(),
+        _ => any(port),
     }
 }
 

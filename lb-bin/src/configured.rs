@@ -26,6 +26,7 @@ pub(crate) async fn servers(services: &[Service]) -> anyhow::Result<Vec<Server>>
                 let mut binding = Binding::new(service.host.clone(), Some(address));
                 binding.protocol = service.protocol;
                 binding.algorithm = service.algorithm;
+                binding.https = service.https.clone();
                 let bindings = servers.entry(name(endpoint, address)).or_default();
                 if !bindings.contains(&binding) {
                     bindings.push(binding);
@@ -68,7 +69,7 @@ pub(crate) fn always(name: impl Into<Arc<str>>, bindings: Vec<Binding>) -> Endpo
 
 #[cfg(test)]
 mod tests {
-    use lb_core::registry::Protocol;
+    use lb_core::registry::{Https, Protocol};
 
     use super::*;
 
@@ -79,6 +80,7 @@ mod tests {
             endpoints: vec![HostAndPort { host: host.into(), port }],
             algorithm: None,
             protocol: Protocol::default(),
+            https: Https::default(),
         }
     }
 

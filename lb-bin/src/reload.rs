@@ -8,8 +8,9 @@ use std::{
 use lb_core::{
     Change,
     discovery::Sender,
-    http::{AccessLog, Controls, Options, Plane},
+    http::{AccessLog, Controls, Https, Options, Plane},
     registry::Registration,
+    tls::Acceptor,
 };
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use tokio::time;
@@ -36,6 +37,8 @@ pub(crate) struct Reloader {
     pub(crate) config: Config,
     pub(crate) timing: Arc<Timing>,
     pub(crate) access_log: Option<AccessLog>,
+    /// Whose hosts have certificates.
+    pub(crate) acceptor: Option<Acceptor>,
     pub(crate) services: Sender<Registration>,
     pub(crate) controls: Controls,
     pub(crate) plane: Plane,
@@ -87,7 +90,7 @@ impl Reloader {
             }
         }
         let log = self.access_log.clone();
-        self.controls.reload(options(&config, log)).await;
+        self.controls.reload(options(&config, log, self.acceptor.as_ref())).await;
         self.publish(services);
         (self.set_log)(&config.log);
         self.timing.set(&config);
@@ -140,7 +143,11 @@ impl Reloader {
 }
 
 /// What the proxy is told of the configuration.
-pub(crate) fn options(config: &Config, access_log: Option<AccessLog>) -> Options {
+pub(crate) fn options(
+    config: &Config,
+    access_log: Option<AccessLog>,
+    acceptor: Option<&Acceptor>,
+) -> Options {
     let mut options = Options::default();
     options.workers = config.workers();
     options.connect_timeout = config.connect_timeout;
@@ -161,13 +168,24 @@ pub(crate) fn options(config: &Config, access_log: Option<AccessLog>) -> Options
     options.answer_timeout = config.limits.answer_timeout;
     options.idle_timeout = config.limits.idle_timeout;
     options.access_log = access_log;
+    options.https = acceptor.zip(config.https.as_ref()).map(|(acceptor, said)| {
+        let mut https = Https::new(acceptor.clone());
+        https.method = said.method;
+        https.http_without_certificate = said.http_without_certificate;
+        https.hsts.clone_from(&said.hsts);
+        https.port = said.port;
+        https.redirect = said.redirect;
+        https
+    });
     options
 }
 
 /// What is another one now, but can't be while the balancer runs.
 fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
+    let listeners = |config: &Config| config.https.as_ref().map(|https| https.listeners.clone());
     [
         ("--listen", before.listen != now.listen),
+        ("where and how TLS is spoken", listeners(before) != listeners(now)),
         ("--proxy-protocol", before.proxy_protocol != now.proxy_protocol),
         ("--admin", before.admin != now.admin),
         ("--control", before.control != now.control),

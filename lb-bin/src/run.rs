@@ -28,6 +28,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     admin::{self, Admin},
     balancer::{Balancer, Task},
+    certificates::Certificates,
     config::Config,
     configured,
     control::{Claim, Control},
@@ -114,13 +115,18 @@ impl Start {
         if !config.listen_was_said && !inherited.is_empty() {
             let inherited = inherited.iter().map(TcpListener::local_addr);
             listen = inherited.collect::<Result<_, _>>().context("an inherited socket")?;
-            listen.retain(|address| Some(*address) != config.admin);
+            listen.retain(|address| Some(*address) != config.admin && !config.serves_tls(*address));
         }
         let mut open = inherited;
         let (predecessor, control, handed_over) = sockets(&config, &mut open).await?;
 
         let access_log = access_log(&config)?;
-        let (proxy, driver) = Proxy::new(options(&config, access_log.clone()));
+        let certificates = match &config.https {
+            Some(https) => Some(Arc::new(Certificates::open(&https.listeners).await?)),
+            None => None,
+        };
+        let acceptor = certificates.as_ref().map(|certificates| certificates.acceptor());
+        let (proxy, driver) = Proxy::new(options(&config, access_log.clone(), acceptor.as_ref()));
         if !config.trust_was_said {
             tracing::warn!(
                 "X-Forwarded-* headers of every client are believed, as nginx-proxy does: set \
@@ -148,6 +154,17 @@ impl Start {
             })?
             .workers(config.workers())
             .limits(config.limits.server.clone());
+        let plain = server.local_addresses()?.len();
+        let server = match (&config.https, &acceptor) {
+            (Some(https), Some(acceptor)) => {
+                let hosts = proxy.clone();
+                let listen = https.listeners.listen.iter().copied();
+                server
+                    .tls(listen, &mut open, acceptor.clone(), move |host| hosts.handshake(host))
+                    .context("choose another address with --listen-tls")?
+            }
+            _ => server,
+        };
         let server = match config.proxy_protocol.clone() {
             Some(from) => server.proxy_protocol(move |client| from.believes(client)),
             None => server,
@@ -178,11 +195,14 @@ impl Start {
                 proxy
                     .client(accepted.peer, Some(accepted.local), accepted.guard)
                     .secure(accepted.secure)
+                    .session(accepted.session)
             }
         })?;
 
         let upkeep = tokio::spawn(upkeep(series.clone()));
-        let admin = Arc::new(Admin::new(plane.clone(), series, running.connections(), docker));
+        let connections = running.connections();
+        let admin =
+            Arc::new(Admin::new(plane.clone(), series, connections, docker, certificates.clone()));
         let admin_task = admin_listener
             .map(|listener| Task::spawn(listener, |listener| Arc::clone(&admin).serve(listener)));
         let timing = Arc::new(Timing::new(&config));
@@ -191,6 +211,7 @@ impl Start {
             set_log,
             timing: Arc::clone(&timing),
             access_log: access_log.clone(),
+            acceptor,
             services,
             controls: controls.clone(),
             plane: plane.clone(),
@@ -202,6 +223,7 @@ impl Start {
         Ok(Balancer {
             running,
             addresses,
+            plain,
             predecessor,
             admin,
             admin_task,

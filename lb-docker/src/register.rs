@@ -72,6 +72,7 @@ pub(crate) fn register(
         binding.protocol = settings.protocol;
         binding.algorithm = settings.algorithm;
         binding.slow_start = settings.slow_start;
+        binding.https = settings.https.clone();
         binding
     });
     Endpoint::new(registration(bindings.collect(), settings.problems))

@@ -1,17 +1,32 @@
 //! What a container asks for, in its environment and its labels.
 
+mod https;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use lb_core::{
     balance::Algorithm,
-    registry::{HostPattern, Problem, Protocol, UnknownProtocol},
+    registry::{HostPattern, Https, Problem, Protocol, UnknownProtocol},
 };
 
 use crate::container::Container;
 
 /// The labels that are read. A label under `lb.` that isn't here is a mistake.
-const LABELS: [&str; 7] =
-    ["lb.host", "lb.port", "lb.proto", "lb.algorithm", "lb.weight", "lb.ready", "lb.slow_start"];
+const LABELS: [&str; 13] = [
+    "lb.host",
+    "lb.port",
+    "lb.proto",
+    "lb.algorithm",
+    "lb.weight",
+    "lb.ready",
+    "lb.slow_start",
+    "lb.https",
+    "lb.http_without_certificate",
+    "lb.hsts",
+    "lb.certificate",
+    "lb.tls_policy",
+    "lb.client_certificates",
+];
 
 /// The port of a container that neither names nor exposes just one.
 const DEFAULT_PORT: u16 = 80;
@@ -60,6 +75,7 @@ pub(crate) struct Settings {
     pub(crate) weight: u32,
     pub(crate) ready: Ready,
     pub(crate) slow_start: Option<Duration>,
+    pub(crate) https: Https,
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -99,15 +115,18 @@ impl Settings {
                 format!("a time such as 30s is needed ({error}); there is no slow start")
             })
         });
+        let https = reader.https();
         reader.unknown_labels();
+        let servable = servable && port.is_some() && protocol.is_some() && https.is_some();
         Self {
-            hosts: if servable && port.is_some() && protocol.is_some() { hosts } else { vec![] },
+            hosts: if servable { hosts } else { vec![] },
             port: port.unwrap_or(DEFAULT_PORT),
             protocol: protocol.unwrap_or_default(),
             algorithm,
             weight: weight.unwrap_or(1),
             ready: ready.unwrap_or_default(),
             slow_start: slow_start.filter(|time| !time.is_zero()),
+            https: https.unwrap_or_default(),
             problems: reader.problems,
         }
     }
@@ -224,7 +243,7 @@ mod tests {
     use super::*;
     use crate::container::running;
 
-    fn read(env: &[&str], labels: &[(&str, &str)]) -> Settings {
+    pub(super) fn read(env: &[&str], labels: &[(&str, &str)]) -> Settings {
         read_exposing(&[], env, labels)
     }
 

@@ -1,10 +1,10 @@
 //! Servers that are always there.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, str::FromStr};
 
 use lb_core::{
     balance::Algorithm,
-    registry::{HostPattern, Protocol},
+    registry::{HostPattern, Https, Protocol},
 };
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     parse::{endpoints, from_str, host},
     setting::{Invalid, Origins, Setting},
 };
-use crate::file::File;
+use crate::file::{File, Service as Written};
 
 /// Servers that are always there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub(crate) struct Service {
     pub(crate) endpoints: Vec<HostAndPort>,
     pub(crate) algorithm: Option<Algorithm>,
     pub(crate) protocol: Protocol,
+    pub(crate) https: Https,
 }
 
 /// Where a server is: an address, or a name that is looked up.
@@ -60,13 +61,14 @@ pub(super) fn services(
                     endpoints,
                     algorithm: None,
                     protocol: Protocol::default(),
+                    https: Https::default(),
                 });
             }
         }
     }
     let mut seen = HashMap::new();
     for (at, service) in file.service.iter().enumerate() {
-        let setting = |key: &str, value: &str| Setting {
+        let setting = &|key: &str, value: &str| Setting {
             key: format!("{key} of service {} in {}", at + 1, from.file),
             value: value.to_owned(),
         };
@@ -78,15 +80,36 @@ pub(super) fn services(
             });
         }
         let list = setting("endpoints", &service.endpoints.join(","));
-        let asked = service.algorithm.as_ref().map(|name| setting("algorithm", name));
-        let spoken = service.protocol.as_ref().map(|name| setting("protocol", name));
         services.push(Service {
             source: from.file.to_owned(),
             host: pattern,
             endpoints: list.parse(|_| endpoints(service.endpoints.iter().map(String::as_str)))?,
-            algorithm: asked.map(|asked| asked.parse(from_str)).transpose()?,
-            protocol: spoken.map_or(Ok(Protocol::default()), |spoken| spoken.parse(from_str))?,
+            algorithm: said(setting, "algorithm", &service.algorithm)?,
+            protocol: said(setting, "protocol", &service.protocol)?.unwrap_or_default(),
+            https: https(setting, service)?,
         });
     }
     Ok(services)
+}
+
+fn https(
+    setting: impl Fn(&str, &str) -> Setting + Copy,
+    service: &Written,
+) -> Result<Https, Invalid> {
+    let mut https = Https::default();
+    https.method = said(setting, "https", &service.https)?;
+    https.http_without_certificate = service.http_without_certificate;
+    https.hsts = said(setting, "hsts", &service.hsts)?;
+    https.certificate = service.certificate.as_deref().map(Into::into);
+    https.policy = said(setting, "tls_policy", &service.tls_policy)?;
+    https.client_certificates = said(setting, "client_certificates", &service.client_certificates)?;
+    Ok(https)
+}
+
+fn said<T: FromStr<Err: fmt::Display>>(
+    setting: impl Fn(&str, &str) -> Setting,
+    key: &str,
+    value: &Option<String>,
+) -> Result<Option<T>, Invalid> {
+    value.as_ref().map(|value| setting(key, value).parse(from_str)).transpose()
 }

@@ -2,9 +2,9 @@
 
 use std::{error, fmt};
 
-use clap::{ArgMatches, parser::ValueSource};
+use clap::{ArgMatches, CommandFactory, parser::ValueSource};
 
-use crate::file::Scalar;
+use crate::{cli::Cli, file::Scalar};
 
 /// A value that can't be used: where it was given, what it is, and what would be
 /// right.
@@ -72,15 +72,13 @@ impl Origins<'_> {
     }
 
     pub(super) fn key(&self, id: &str) -> String {
-        match (self.matches.value_source(id), id) {
-            (Some(ValueSource::EnvVariable), "default_host") => "DEFAULT_HOST".into(),
-            (Some(ValueSource::EnvVariable), "trust_downstream_proxy") => {
-                "TRUST_DOWNSTREAM_PROXY".into()
+        if self.matches.value_source(id) == Some(ValueSource::EnvVariable) {
+            let command = Cli::command();
+            let known = command.get_arguments().find(|argument| argument.get_id() == id);
+            if let Some(variable) = known.and_then(clap::Arg::get_env) {
+                return variable.to_string_lossy().into_owned();
             }
-            (Some(ValueSource::EnvVariable), _) => {
-                format!("LB_{}", id.to_ascii_uppercase())
-            }
-            _ => format!("--{}", id.replace('_', "-")),
         }
+        format!("--{}", id.replace('_', "-"))
     }
 }

@@ -2,6 +2,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use lb_core::{
     http::{self, Trust},
+    registry::{Hsts, HttpsMethod},
     server,
 };
 
@@ -265,4 +266,55 @@ fn a_bad_file_is_named_with_the_place() {
             assert!(error.contains(message), "{message} in {error}");
         }
     }
+}
+
+#[test]
+fn https_is_served_where_there_are_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = format!("--certificates={}", folder.path().display());
+    assert!(read(&["--certificates=off"], &[("HTTPS_PORT", "8443")]).unwrap().https.is_none());
+    let https = |flags: &[&str], env: &[(&str, &str)]| {
+        let flags: Vec<_> = flags.iter().copied().chain([&*folder]).collect();
+        read(&flags, env).map(|config| config.https.unwrap())
+    };
+    let usual = https(&[], &[]).unwrap();
+    assert_eq!(usual.listeners.listen, ["0.0.0.0:443".parse().unwrap()]);
+    assert_eq!(
+        (usual.port, usual.redirect.as_u16(), usual.method),
+        (443, 301, HttpsMethod::Redirect)
+    );
+    assert_eq!(usual.listeners.handshakes.alpn, [&b"h2"[..], b"http/1.1"]);
+    let other = https(
+        &["--https-method=nohttp", "--hsts=off", "--http2=false", "--non-get-redirect=308"],
+        &[("HTTPS_PORT", "8443")],
+    );
+    let other = other.unwrap();
+    assert_eq!((other.port, other.redirect.as_u16()), (8443, 308), "clients are sent where it is");
+    assert_eq!((other.method, other.hsts), (HttpsMethod::NoHttp, Hsts::Off));
+    assert_eq!(other.listeners.handshakes.alpn, [b"http/1.1"]);
+    for (flag, said) in [
+        ("--https-method=always", "--https-method is \"always\": \"always\" is none of redirect"),
+        ("--external-https-port=0", "--external-https-port is \"0\": write a port"),
+        ("--non-get-redirect=302", "--non-get-redirect is \"302\": write 301, 307 or 308"),
+        ("--tls-policy=Mozilla-Old", "--tls-policy is \"Mozilla-Old\": "),
+    ] {
+        let error = https(&[flag], &[]).unwrap_err();
+        assert!(error.starts_with(said), "{error}");
+    }
+    let error = read(&["--certificates=off", "--listen-tls=8443"], &[]).unwrap_err();
+    assert!(error.starts_with("--listen-tls is \"8443\": there are no certificates"), "{error}");
+}
+
+#[test]
+fn services_say_how_they_are_served_by_https() {
+    let config = written(
+        "[[service]]\nhost = \"a\"\nendpoints = [\"10.0.0.1:80\"]\nhttps = \"nohttps\"\n\
+         hsts = \"off\"\ncertificate = \"shared\"\nclient_certificates = \"optional\"",
+    );
+    let https = config.unwrap().services[0].https.clone();
+    assert_eq!((https.method, https.hsts), (Some(HttpsMethod::NoHttps), Some(Hsts::Off)));
+    assert_eq!(https.certificate.as_deref(), Some("shared"));
+    let error = written("[[service]]\nhost = \"a\"\nendpoints = [\"b:80\"]\nhttps = \"yes\"");
+    let error = error.unwrap_err();
+    assert!(error.starts_with("https of service 1 in FILE is \"yes\": "), "{error}");
 }

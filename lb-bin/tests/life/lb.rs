@@ -36,6 +36,7 @@ pub(crate) fn with_usual_settings(mut command: Command) -> Command {
         .env("LB_LISTEN", "127.0.0.1:0")
         .env("LB_ADMIN", "127.0.0.1:0")
         .env("LB_CONTROL", "off")
+        .env("LB_CERTIFICATES", "off")
         // No test is to end by it that doesn't say so.
         .env("LB_DRAIN_TIMEOUT", "10m")
         .env("LB_ACCESS_LOG", "off")
@@ -58,6 +59,8 @@ pub(crate) struct Lb {
     pub(crate) admin: SocketAddr,
     /// Where clients connect.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// The same by HTTPS.
+    pub(crate) secure: Vec<SocketAddr>,
     process: Process,
 }
 
@@ -79,8 +82,10 @@ impl Lb {
             addresses(log, "metrics and status on http://").into_iter().next()
         });
         let admin = admin.await;
-        let addresses = addresses(&process.log(), "listening on http://");
-        Self { admin, addresses, process }
+        let log = process.log();
+        let secure = addresses(&log, "listening on https://");
+        let addresses = addresses(&log, "listening on http://");
+        Self { admin, addresses, secure, process }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

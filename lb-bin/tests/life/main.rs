@@ -5,6 +5,7 @@
 mod activation;
 mod client;
 mod control;
+mod https;
 mod lb;
 mod load;
 mod reload;

@@ -32,6 +32,8 @@ use super::{
     upgrade,
 };
 use crate::metrics;
+#[cfg(feature = "tls")]
+use crate::tls::{HostOptions, Session};
 
 /// A reverse proxy as a tower service: it never fails, every request is
 /// answered.
@@ -123,7 +125,7 @@ impl Proxy {
     /// The proxy for a client that has made this handshake with us, if it has.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn session(mut self, session: Option<crate::tls::Session>) -> Self {
+    pub fn session(mut self, session: Option<Session>) -> Self {
         if session.is_some() {
             let client = Arc::make_mut(&mut self.client);
             (client.session, client.secure) = (session, true);
@@ -133,16 +135,12 @@ impl Proxy {
 
     /// What the host that a client names in its handshake asks for.
     #[cfg(feature = "tls")]
-    pub fn handshake(&self, host: Option<&str>) -> crate::tls::HostOptions {
+    pub fn handshake(&self, host: Option<&str>) -> HostOptions {
         let table = self.shared.table.load();
         match host.and_then(|host| table.routes.find(host)) {
             Some(service) => service.https.handshake(),
-            None => {
-                // They are told that nothing answers.
-                let mut options = crate::tls::HostOptions::default();
-                options.any_default = true;
-                options
-            }
+            // They are told that nothing answers.
+            None => HostOptions { any_default: true, ..HostOptions::default() },
         }
     }
 

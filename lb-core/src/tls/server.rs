@@ -19,7 +19,7 @@ use tokio_rustls::{
 use super::{CertificateStore, ClientCertificates, Policy, expiry, scope::Scope};
 
 /// How an [`Acceptor`] behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcceptorOptions {
     /// The protocols that are offered (ALPN, RFC 7301), the preferred one first;

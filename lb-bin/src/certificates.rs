@@ -1,0 +1,139 @@
+//! The certificates that HTTPS is served with, and what operators are told of them.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context;
+use lb_core::tls::{Acceptor, CertificateStore, StoreOptions};
+use metrics::{Gauge, describe_gauge, gauge};
+use serde::Serialize;
+use tokio::{task::JoinHandle, time};
+
+use crate::config::TlsListeners;
+
+const EXPIRY: &str = "lb_certificate_expiry_timestamp_seconds";
+const PROBLEMS: &str = "lb_certificate_problems";
+
+/// Follows the folder for as long as it is kept.
+pub(crate) struct Certificates {
+    store: CertificateStore,
+    acceptor: Acceptor,
+    follower: JoinHandle<()>,
+    /// By name. Those of certificates that are gone go.
+    expiry: Mutex<HashMap<String, Gauge>>,
+    problems: Gauge,
+}
+
+/// How long the folder may take to be read before clients are let in all the same.
+const SETTLE: Duration = Duration::from_secs(5);
+
+impl Certificates {
+    /// Reads the folder, and goes on reading it.
+    pub(crate) async fn open(listeners: &TlsListeners) -> anyhow::Result<Self> {
+        describe_gauge!(EXPIRY, "When a certificate expires that is served, in Unix time.");
+        describe_gauge!(PROBLEMS, "What is wrong with files of certificates.");
+        let mut options = StoreOptions::new(&listeners.certificates);
+        options.trust_default = listeners.trust_default;
+        let (store, follower) =
+            CertificateStore::open(options).context("there are no random numbers for TLS")?;
+        let acceptor = Acceptor::new(store.clone(), listeners.handshakes.clone());
+        let follower = tokio::spawn(follower.run());
+        if time::timeout(SETTLE, store.wait_for(|report| report.synced)).await.is_err() {
+            let folder = listeners.certificates.display();
+            tracing::warn!(
+                "the certificates in {folder} are not read yet: clients are refused until they are"
+            );
+        }
+        let (expiry, problems) = (Mutex::default(), gauge!(PROBLEMS));
+        Ok(Self { store, acceptor, follower, expiry, problems })
+    }
+
+    /// What makes handshakes with them.
+    pub(crate) fn acceptor(&self) -> Acceptor {
+        self.acceptor.clone()
+    }
+
+    /// Sets what is only looked at now.
+    pub(crate) fn observe(&self) {
+        let report = self.store.report();
+        self.problems.set(report.problems.len() as f64);
+        let mut gauges = self.expiry.lock().unwrap_or_else(PoisonError::into_inner);
+        gauges.retain(|name, _| report.certificates.iter().any(|found| found.name == *name));
+        for found in &report.certificates {
+            let name = found.name.clone();
+            let gauge = gauges
+                .entry(name)
+                .or_insert_with_key(|name| gauge!(EXPIRY, "certificate" => name.clone()));
+            gauge.set(seconds(found.not_after) as f64);
+        }
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        let report = self.store.report();
+        let certificates = report.certificates.into_iter().map(|found| Certificate {
+            file: found.file.display().to_string(),
+            name: found.name,
+            hosts: found.hosts,
+            names: found.names,
+            not_before: shown(found.not_before),
+            not_after: shown(found.not_after),
+            stapled: found.stapled,
+        });
+        let authorities = report.client_authorities.into_iter().map(|found| Authority {
+            host: found.host,
+            file: found.file.display().to_string(),
+            authorities: found.authorities,
+        });
+        Report {
+            folder: report.directory.display().to_string(),
+            certificates: certificates.collect(),
+            client_authorities: authorities.collect(),
+            problems: report.problems.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl Drop for Certificates {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+/// What `/certificates` answers.
+#[derive(Serialize)]
+pub(crate) struct Report {
+    folder: String,
+    certificates: Vec<Certificate>,
+    client_authorities: Vec<Authority>,
+    problems: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Certificate {
+    name: String,
+    file: String,
+    hosts: Vec<String>,
+    names: Vec<String>,
+    not_before: String,
+    not_after: String,
+    stapled: bool,
+}
+
+#[derive(Serialize)]
+struct Authority {
+    host: Option<String>,
+    file: String,
+    authorities: usize,
+}
+
+fn shown(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// Since 1970.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
