@@ -16,7 +16,7 @@ use super::Policy;
 
 /// The cryptography of everything here. It is named wherever rustls would guess,
 /// because guessing fails in a program that has another one in it, too.
-pub(super) fn provider() -> &'static Arc<CryptoProvider> {
+pub(crate) fn provider() -> &'static Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> =
         LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
     &PROVIDER
