@@ -13,10 +13,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use lb_core::acme::{Account, ChallengeType, ExternalAccount, State, Turn};
+use lb_core::{
+    acme::{Account, ChallengeType, ExternalAccount, Manager, Options, State, Turn},
+    tls::{CertificateStore, StoreOptions, Verify},
+};
 use pebble::Setup;
 use scene::{Scene, order};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+};
 
 const A: &str = "a.example.test";
 const B: &str = "b.example.test";
@@ -66,7 +72,7 @@ async fn certificates_are_ordered_kept_and_served() {
     // new it proves by TLS-ALPN-01.
     let (next, next_driver) = order(&scene, |options| options.challenges.truncate(1));
     next.set_hosts([A, B].map(Into::into).into());
-    assert_eq!(next.report().turn, Turn::Others);
+    scene::wait_for(&next, |report| report.turn == Turn::Others).await;
     drop(manager);
     driver.await.unwrap();
     let report =
@@ -116,4 +122,44 @@ async fn a_certificate_is_renewed_under_open_connections() {
     assert!(!matches!(scene::state(&report, A), Some(State::Failed { .. })), "{report:#?}");
     drop(manager);
     driver.await.unwrap();
+}
+
+#[tokio::test]
+async fn without_its_server_it_says_so_and_waits() {
+    // Nobody listens there.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (store, follower) = CertificateStore::open(StoreOptions::new(folder.path())).unwrap();
+    tokio::spawn(follower.run());
+    let mut options = Options::default();
+    options.directory = format!("https://{address}/dir");
+    options.terms_accepted = true;
+    options.verify = Verify::Nothing;
+    let begun = SystemTime::now();
+    let (manager, driver) = Manager::new(options, store, Default::default()).unwrap();
+    tokio::spawn(driver.run());
+    manager.set_hosts([A.to_owned()].into());
+    let report =
+        scene::wait_for(&manager, |report| matches!(report.account, Account::Failed { .. })).await;
+    let Account::Failed { why, next_try } = &report.account else { panic!("{report:#?}") };
+    assert!(why.starts_with(&format!("{address}: ")), "{why}");
+    assert!(*next_try >= begun + Duration::from_secs(60));
+    assert_eq!(scene::state(&report, A), Some(&State::Waiting));
+}
+
+#[tokio::test]
+async fn a_folder_that_is_none_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(".acme"), "a file").unwrap();
+    let (store, follower) = CertificateStore::open(StoreOptions::new(folder.path())).unwrap();
+    tokio::spawn(follower.run());
+    let mut options = Options::default();
+    options.terms_accepted = true;
+    let (manager, driver) = Manager::new(options, store, Default::default()).unwrap();
+    tokio::spawn(driver.run());
+    let report = scene::wait_for(&manager, |report| report.turn != Turn::Unknown).await;
+    let Turn::Nobody(why) = &report.turn else { panic!("{report:#?}") };
+    assert!(why.contains(".acme: ") && why.contains("make it a folder"), "{why}");
 }

@@ -129,3 +129,27 @@ fn refusal(response: &Response, now: SystemTime) -> Option<Refused> {
 fn seconds(header: Option<&HeaderValue>) -> Option<u64> {
     header?.to_str().ok()?.trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_error_says_is_kept() {
+        let now = SystemTime::now();
+        let refused = |status: u16, wish: Option<&str>| {
+            let mut response = http::Response::builder().status(status);
+            if let Some(wish) = wish {
+                response = response.header(RETRY_AFTER, wish);
+            }
+            let refused = refusal(&response.body(Default::default()).unwrap(), now)?;
+            Some((refused.status.as_u16(), refused.retry_after))
+        };
+        assert_eq!(refused(200, Some("120")), None);
+        assert_eq!(refused(429, Some(" 120 ")), Some((429, Some(now + Duration::from_secs(120)))));
+        assert_eq!(refused(503, None), Some((503, None)));
+        for wish in ["Fri, 31 Dec 1999 23:59:59 GMT", "-1", "18446744073709551615"] {
+            assert_eq!(refused(503, Some(wish)), Some((503, None)), "{wish}");
+        }
+    }
+}

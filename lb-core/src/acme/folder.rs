@@ -201,7 +201,7 @@ fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
 
 /// All of it or nothing, also if the machine dies.
 fn replace(file: &Path, content: &[u8], readers: Readers) -> io::Result<()> {
-    let write = || {
+    let write = || -> io::Result<()> {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let beside = file.with_file_name(format!(".{name}.new"));
         // What another one left there may have other rights.
@@ -218,10 +218,12 @@ fn replace(file: &Path, content: &[u8], readers: Readers) -> io::Result<()> {
         new.sync_all()?;
         drop(new);
         fs::rename(&beside, file)?;
-        match file.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
+        // Elsewhere folders can't be opened.
+        #[cfg(unix)]
+        if let Some(folder) = file.parent() {
+            File::open(folder)?.sync_all()?;
         }
+        Ok(())
     };
     write().map_err(|error| naming(file, &error))
 }

@@ -10,7 +10,8 @@
 //! A certificate for each host alone, with a new key (ECDSA, P-256), once there is
 //! none, and again when a third of its lifetime is left or earlier, if the server
 //! wants that (RFC 9773). An order that fails is repeated after a minute, then four
-//! minutes, and so on up to six hours, or when the server says; the others go on.
+//! minutes, and so on up to six hours, or when the server says; the others go on. What
+//! has failed is forgotten when the process ends, what was issued is not.
 //!
 //! Certificates of others are left alone: neither replaced nor renewed. If there are
 //! files for a host that we didn't make, or the folder has a certificate for its
@@ -125,7 +126,7 @@ impl Manager {
         let report = Report {
             directory: options.directory.clone(),
             folder: folder.path().to_owned(),
-            turn: Turn::Others,
+            turn: Turn::Unknown,
             account: Account::None,
             hosts: Vec::new(),
         };

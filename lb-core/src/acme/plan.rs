@@ -8,8 +8,8 @@ use std::{
 
 use super::{Account, HostReport, State, Validity, host};
 
-/// How many orders are on their way at most.
-const ORDERS_AT_ONCE: usize = 4;
+/// How many orders are on their way at most, and how many questions.
+const AT_ONCE: usize = 4;
 
 /// After the first failure, and at most; each time four times as long. So it is
 /// four times within the first hour: Let's Encrypt allows five failures.
@@ -166,55 +166,52 @@ impl Plan {
 
     /// What is to be done now, and counts as begun. Ask until there is nothing.
     pub(super) fn next(&mut self, now: SystemTime) -> Option<Action> {
-        let due = self.due().min().filter(|(at, _)| *at <= now).map(|(_, name)| name.to_owned());
+        let is_now = |(at, _): &(SystemTime, &str)| *at <= now;
+        let order = self.orders().min().filter(is_now).map(|(_, name)| name.to_owned());
+        let question = self.questions().min().filter(is_now).map(|(_, name)| name.to_owned());
         match self.account {
-            Account::Open { .. } => {}
+            _ if order.is_none() && question.is_none() => return None,
             Account::Opening => return None,
             Account::Failed { next_try, .. } if now < next_try => return None,
             Account::None | Account::Failed { .. } => {
-                due?;
                 self.account = Account::Opening;
                 return Some(Action::OpenAccount);
             }
+            Account::Open { .. } => {}
         }
-        if let Some(host) = due
-            && self.ordering.len() < ORDERS_AT_ONCE
-        {
+        if let Some(host) = order {
             self.ordering.insert(host.clone());
             let failures = self.hosts.get(&host).map_or(0, |host| host.failures);
             return Some(Action::Order { host, failures });
         }
-        let (_, host) = self.questions().min().filter(|(at, _)| *at <= now)?;
-        let host = host.to_owned();
+        let host = question?;
         self.asking.insert(host.clone());
         Some(Action::AskRenewal { host })
     }
 
     /// When there is something to do again, if nothing happens before.
     pub(super) fn wakes(&self) -> Option<SystemTime> {
-        let due = || self.due().map(|(at, _)| at).min();
+        let next = self.orders().chain(self.questions()).map(|(at, _)| at).min()?;
         match self.account {
             Account::Opening => None,
-            Account::None => due(),
-            Account::Failed { next_try, .. } => due().map(|at| at.max(next_try)),
-            Account::Open { .. } => {
-                let orders = due().filter(|_| self.ordering.len() < ORDERS_AT_ONCE);
-                orders.into_iter().chain(self.questions().map(|(at, _)| at)).min()
-            }
+            Account::Failed { next_try, .. } => Some(next.max(next_try)),
+            Account::None | Account::Open { .. } => Some(next),
         }
     }
 
-    /// Hosts to be ordered for, that aren't being, and when.
-    fn due(&self) -> impl Iterator<Item = (SystemTime, &str)> {
-        let idle = self.hosts.iter().filter(|(name, _)| !self.ordering.contains(*name));
+    /// Hosts to be ordered for, that aren't being, and when; none while there are enough.
+    fn orders(&self) -> impl Iterator<Item = (SystemTime, &str)> {
+        let may = self.ordering.len() < AT_ONCE;
+        let idle = self.hosts.iter().filter(move |(name, _)| may && !self.ordering.contains(*name));
         idle.filter_map(|(name, host)| Some((host.due()?, name.as_str())))
     }
 
-    /// Hosts to ask the server about, and when.
+    /// Hosts to ask the server about, and when; none while enough are asked about.
     fn questions(&self) -> impl Iterator<Item = (SystemTime, &str)> {
-        let silent = self.hosts.iter().filter(|(name, _)| !self.asking.contains(*name));
-        let asked = silent.filter(|(_, host)| self.is_asked && host.current().is_some());
-        asked.map(|(name, host)| (host.ask_at, name.as_str()))
+        let may = self.is_asked && self.asking.len() < AT_ONCE;
+        let silent = self.hosts.iter().filter(move |(name, _)| may && !self.asking.contains(*name));
+        let known = silent.filter(|(_, host)| host.current().is_some());
+        known.map(|(name, host)| (host.ask_at, name.as_str()))
     }
 
     /// What has become of [`Action::OpenAccount`]: its URL.

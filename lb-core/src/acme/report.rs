@@ -22,6 +22,8 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Turn {
+    /// It isn't known yet.
+    Unknown,
     /// This one.
     Ours,
     /// Another one does, until it ends. What it gets is served here as well.

@@ -118,8 +118,9 @@ impl Acceptor {
             && let Some(config) = self.options.challenges.tls_alpn01(host)
         {
             let config = config.map_err(io::Error::other)?;
-            // All there was to know is in the certificate.
-            hello.into_stream(Arc::new(config)).await?.shutdown().await?;
+            let mut stream = hello.into_stream(Arc::new(config)).await?;
+            // All there was to know is in the certificate; who has left needn't be told.
+            let _ = stream.shutdown().await;
             return Err(HandshakeError::Challenge { server_name: host.to_string() });
         }
         let options = host(server_name.as_deref());

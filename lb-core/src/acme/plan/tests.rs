@@ -145,7 +145,7 @@ fn the_server_may_ask_for_more_time_but_not_for_ever() {
 fn few_orders_are_on_their_way_at_once() {
     let hosts: Vec<_> = (0..10).map(|n| format!("h{n}.com")).collect();
     let mut plan = plan(&hosts.iter().map(String::as_str).collect::<Vec<_>>());
-    for host in &hosts[..ORDERS_AT_ONCE] {
+    for host in &hosts[..AT_ONCE] {
         assert_eq!(plan.next(at(0)), order(host, 0));
     }
     assert_eq!((plan.next(at(0)), plan.wakes()), (None, None));
@@ -233,6 +233,22 @@ fn another_server_issues_it_anew() {
 }
 
 #[test]
+fn the_account_is_opened_to_ask_when_to_renew() {
+    let hosts: Vec<_> = (0..10).map(|n| format!("h{n}.com")).collect();
+    let mut plan = Plan::new(true);
+    plan.set_hosts(&hosts, at(0));
+    for host in &hosts {
+        plan.found(host, ours(0, 90 * DAY), at(0));
+    }
+    assert_eq!(plan.next(at(0)), Some(Action::OpenAccount));
+    plan.opened(Ok(String::new()), at(0));
+    for host in &hosts[..AT_ONCE] {
+        assert_eq!(plan.next(at(0)), Some(Action::AskRenewal { host: host.clone() }));
+    }
+    assert_eq!((plan.next(at(0)), plan.wakes()), (None, Some(at(60 * DAY))));
+}
+
+#[test]
 fn a_lost_account_is_opened_again() {
     let mut plan = plan(&["a.com", "b.com"]);
     let _ = plan.next(at(0));
@@ -310,7 +326,7 @@ proptest! {
                 let Action::Order { host, .. } = action else { continue };
                 prop_assert!(there.contains(&host));
                 prop_assert!(ordering.insert(host.clone()), "twice");
-                prop_assert!(ordering.len() <= ORDERS_AT_ONCE);
+                prop_assert!(ordering.len() <= AT_ONCE);
                 if let Some(at) = failed.get(&host) {
                     prop_assert!(now >= *at + SHORTEST_PAUSE);
                 }
