@@ -2,6 +2,8 @@
 # Every test (make test). Goes on after a failure, to tell all of them.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
+# shellcheck source=proxies.sh
+. deploy/proxies.sh
 trap 'exit 130' INT
 
 failed=0
@@ -14,6 +16,11 @@ elif [ -n "${CI:-}" ]; then
 else
     say "No Docker engine: the tests with containers are left out."
     unset LB_IMAGE APP_IMAGE
+fi
+
+# The ACME server that the tests of lb-core order from; they say so if it isn't there.
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    install_debian pebble=pebble || say "No pebble to be had."
 fi
 
 try cargo test --workspace --all-features --locked --no-fail-fast

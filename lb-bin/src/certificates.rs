@@ -39,7 +39,7 @@ impl Certificates {
         options.trust_default = listeners.trust_default;
         let (store, follower) =
             CertificateStore::open(options).context("there are no random numbers for TLS")?;
-        let acceptor = Acceptor::new(store.clone(), listeners.handshakes.clone());
+        let acceptor = Acceptor::new(store.clone(), listeners.handshakes());
         let follower = tokio::spawn(follower.run());
         if time::timeout(SETTLE, store.wait_for(|report| report.synced)).await.is_err() {
             let folder = listeners.certificates.display();

@@ -118,7 +118,10 @@
 //! | `file` | discovery from a file of endpoints |
 //! | `dns` | discovery from DNS |
 //! | `tls` | certificates from a folder, TLS with clients and upstreams |
+//! | `acme` | certificates from an ACME server, put into that folder |
 
+#[cfg(feature = "acme")]
+pub mod acme;
 pub mod balance;
 mod clock;
 pub mod discovery;

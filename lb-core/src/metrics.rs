@@ -56,6 +56,8 @@ const IN_FLIGHT: &str = "lb_requests_in_flight";
 const IDLE: &str = "lb_upstream_idle_connections";
 const ENDPOINTS: &str = "lb_endpoints";
 const QUARANTINED: &str = "lb_quarantined";
+const ACME_ORDERS: &str = "lb_acme_orders_total";
+const ACME_HOSTS: &str = "lb_acme_hosts";
 const LOG_DROPPED: &str = "lb_access_log_dropped_total";
 
 /// Everything that lb-core records.
@@ -143,6 +145,18 @@ pub const ALL: &[Description] = &[
         kind: Kind::Gauge,
         labels: &[],
         help: "Instances that ask to be routed in a way that can't be understood.",
+    },
+    Description {
+        name: ACME_ORDERS,
+        kind: Kind::Counter,
+        labels: &["outcome"],
+        help: "Certificates ordered from an ACME server, by outcome: issued or failed.",
+    },
+    Description {
+        name: ACME_HOSTS,
+        kind: Kind::Gauge,
+        labels: &["state"],
+        help: "Hosts there are to be certificates of an ACME server for, by state: valid, waiting, ordering, failed, left_alone (another certificate is there), refused (there can be none) or unreadable.",
     },
     Description {
         name: LOG_DROPPED,
@@ -288,4 +302,24 @@ impl Global {
 /// Lines of the access log that were lost.
 pub(crate) fn log_dropped() -> Counter {
     counter!(LOG_DROPPED)
+}
+
+/// An order of a certificate has ended.
+#[cfg(feature = "acme")]
+pub(crate) fn acme_ordered(issued: bool) {
+    counter!(ACME_ORDERS, "outcome" => if issued { "issued" } else { "failed" }).increment(1);
+}
+
+/// Sets the number of hosts by state.
+#[cfg(feature = "acme")]
+pub(crate) fn acme_hosts(states: impl Iterator<Item = &'static str>) {
+    let mut numbers = crate::acme::State::NAMES.map(|name| (name, 0_u32));
+    for state in states {
+        for (name, number) in &mut numbers {
+            *number += u32::from(*name == state);
+        }
+    }
+    for (name, number) in numbers {
+        gauge!(ACME_HOSTS, "state" => name).set(number);
+    }
 }

@@ -1,6 +1,8 @@
 //! TLS with real handshakes: which certificate, which version, which protocol.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+#[path = "tls/challenges.rs"]
+mod challenges;
 #[path = "tls/clients.rs"]
 mod clients;
 #[cfg(all(feature = "http", feature = "server", feature = "test-util"))]

@@ -1,10 +1,10 @@
 //! How HTTPS is served.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::StatusCode;
 use lb_core::{
-    registry::{Hsts, HttpsMethod},
+    registry::{Hsts, HttpsMethod, Policy},
     tls::AcceptorOptions,
 };
 
@@ -38,7 +38,21 @@ pub(crate) struct Listeners {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) certificates: PathBuf,
     pub(crate) trust_default: bool,
-    pub(crate) handshakes: AcceptorOptions,
+    pub(crate) http2: bool,
+    pub(crate) policy: Policy,
+    pub(crate) handshake_timeout: Duration,
+}
+
+impl Listeners {
+    pub(crate) fn handshakes(&self) -> AcceptorOptions {
+        let mut options = AcceptorOptions::default();
+        if !self.http2 {
+            options.alpn.retain(|protocol| protocol != b"h2");
+        }
+        options.policy = self.policy;
+        options.handshake_timeout = self.handshake_timeout;
+        options
+    }
 }
 
 pub(super) fn https(
@@ -63,15 +77,13 @@ pub(super) fn https(
         .map(|given| given.list(listen_address))
         .transpose()?;
     let addresses = addresses.unwrap_or_else(|| vec![usual]);
-    let mut handshakes = AcceptorOptions::default();
-    if !said("http2", &typed.http2, &file.http2, true)? {
-        handshakes.alpn.retain(|protocol| protocol != b"h2");
-    }
-    handshakes.policy = setting("tls_policy", &typed.tls_policy, &file.tls_policy)
-        .map_or(Ok(handshakes.policy), |given| given.parse(from_str))?;
-    handshakes.handshake_timeout =
+    let usual = AcceptorOptions::default();
+    let http2 = said("http2", &typed.http2, &file.http2, true)?;
+    let policy = setting("tls_policy", &typed.tls_policy, &file.tls_policy)
+        .map_or(Ok(usual.policy), |given| given.parse(from_str))?;
+    let handshake_timeout =
         setting("handshake_timeout", &typed.handshake_timeout, &file.handshake_timeout)
-            .map_or(Ok(handshakes.handshake_timeout), |given| given.parse(duration))?;
+            .map_or(Ok(usual.handshake_timeout), |given| given.parse(duration))?;
     let port =
         setting("external_https_port", &typed.external_https_port, &file.external_https_port)
             .map(|given| given.parse(port))
@@ -100,7 +112,14 @@ pub(super) fn https(
         .map_or(Ok(StatusCode::MOVED_PERMANENTLY), |given| given.parse(redirect_status))?;
     let https = |certificates| Https {
         port: port.or_else(|| addresses.first().map(SocketAddr::port)).unwrap_or(443),
-        listeners: Listeners { listen: addresses, certificates, trust_default, handshakes },
+        listeners: Listeners {
+            listen: addresses,
+            certificates,
+            trust_default,
+            http2,
+            policy,
+            handshake_timeout,
+        },
         method,
         http_without_certificate,
         hsts,

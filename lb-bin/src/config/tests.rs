@@ -283,7 +283,7 @@ fn https_is_served_where_there_are_certificates() {
         (usual.port, usual.redirect.as_u16(), usual.method),
         (443, 301, HttpsMethod::Redirect)
     );
-    assert_eq!(usual.listeners.handshakes.alpn, [&b"h2"[..], b"http/1.1"]);
+    assert_eq!(usual.listeners.handshakes().alpn, [&b"h2"[..], b"http/1.1"]);
     let other = https(
         &["--https-method=nohttp", "--hsts=off", "--http2=false", "--non-get-redirect=308"],
         &[("HTTPS_PORT", "8443")],
@@ -291,7 +291,7 @@ fn https_is_served_where_there_are_certificates() {
     let other = other.unwrap();
     assert_eq!((other.port, other.redirect.as_u16()), (8443, 308), "clients are sent where it is");
     assert_eq!((other.method, other.hsts), (HttpsMethod::NoHttp, Hsts::Off));
-    assert_eq!(other.listeners.handshakes.alpn, [b"http/1.1"]);
+    assert_eq!(other.listeners.handshakes().alpn, [b"http/1.1"]);
     for (flag, said) in [
         ("--https-method=always", "--https-method is \"always\": \"always\" is none of redirect"),
         ("--external-https-port=0", "--external-https-port is \"0\": write a port"),

@@ -11,17 +11,17 @@ use x509_ocsp::{BasicOcspResponse, OcspResponse, OcspResponseStatus};
 
 /// What a certificate says of itself.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     /// The alternative names of its subject (hosts and addresses), else the common
     /// name.
-    pub(super) names: Vec<String>,
-    pub(super) not_before: SystemTime,
-    pub(super) not_after: SystemTime,
+    pub(crate) names: Vec<String>,
+    pub(crate) not_before: SystemTime,
+    pub(crate) not_after: SystemTime,
 }
 
 /// It isn't what it should be.
 #[derive(Debug, PartialEq)]
-pub(super) struct Malformed(String);
+pub(crate) struct Malformed(String);
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,7 +32,7 @@ impl fmt::Display for Malformed {
 impl error::Error for Malformed {}
 
 /// Reads a certificate (RFC 5280, section 4.1).
-pub(super) fn read(der: &[u8]) -> Result<Facts, Malformed> {
+pub(crate) fn read(der: &[u8]) -> Result<Facts, Malformed> {
     // Raw: old serial numbers break rules that are no concern of ours.
     let certificate = CertificateInner::<Raw>::from_der(der);
     let content = certificate.map_err(|error| Malformed(error.to_string()))?.tbs_certificate;

@@ -51,6 +51,12 @@
 //! Requests name a host as well, and it may be another one than the handshake did:
 //! ask [`Acceptor::allows`] about each that differs.
 //!
+//! # ACME
+//!
+//! [`Challenges`] are what an ACME server has to be answered before it issues a
+//! certificate. The module `acme` (feature `acme`) orders them, and writes them
+//! into the folder; an ACME client of your own can do the same.
+//!
 //! # Example
 //!
 //! ```
@@ -93,6 +99,7 @@
 //! ```
 
 mod authority;
+mod challenges;
 mod client;
 mod directory;
 mod entry;
@@ -109,7 +116,14 @@ mod store;
 mod testing;
 
 pub use crate::registry::{ClientCertificates, Policy, UnknownClientCertificates, UnknownPolicy};
+pub use challenges::{Challenges, Published};
 pub use client::{Connector, ConnectorError, ConnectorOptions, Verify};
 pub use report::{AuthorityReport, CertificateReport, Effect, Problem, Report};
 pub use server::{Accepted, Acceptor, AcceptorOptions, HandshakeError, HostOptions, Session};
 pub use store::{CertificateStore, Follower, StoreOptions};
+
+#[cfg(feature = "acme")]
+pub(crate) use {
+    expiry::{Facts, read as facts},
+    scope::provider,
+};

@@ -17,7 +17,7 @@ use super::Policy;
 
 /// The cryptography of everything here. It is named wherever rustls would guess,
 /// because guessing fails in a program that has another one in it, too.
-pub(super) fn provider() -> &'static Arc<CryptoProvider> {
+pub(crate) fn provider() -> &'static Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> =
         LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
     &PROVIDER
@@ -73,7 +73,7 @@ impl Scope {
     }
 }
 
-fn versions(policy: Policy) -> &'static [&'static SupportedProtocolVersion] {
+pub(super) fn versions(policy: Policy) -> &'static [&'static SupportedProtocolVersion] {
     const INTERMEDIATE: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
     const MODERN: &[&SupportedProtocolVersion] = &[&TLS13];
     match policy {

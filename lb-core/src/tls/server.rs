@@ -16,10 +16,13 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-use super::{CertificateStore, ClientCertificates, Policy, expiry, scope::Scope};
+use super::{
+    CertificateStore, Challenges, ClientCertificates, Policy, challenges::ACME_TLS, expiry,
+    scope::Scope,
+};
 
 /// How an [`Acceptor`] behaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AcceptorOptions {
     /// The protocols that are offered (ALPN, RFC 7301), the preferred one first;
@@ -31,6 +34,8 @@ pub struct AcceptorOptions {
     pub policy: Policy,
     /// How long a handshake may take in whole; 10 s.
     pub handshake_timeout: Duration,
+    /// What ACME servers are answered; nothing, as there are none.
+    pub challenges: Challenges,
 }
 
 impl Default for AcceptorOptions {
@@ -39,6 +44,7 @@ impl Default for AcceptorOptions {
             alpn: vec![b"h2".into(), b"http/1.1".into()],
             policy: Policy::default(),
             handshake_timeout: Duration::from_secs(10),
+            challenges: Challenges::default(),
         }
     }
 }
@@ -86,7 +92,8 @@ impl Acceptor {
     /// # Errors
     ///
     /// The client has been told by then, if there was a way. Nothing of it is an
-    /// error of the server, but what [`HandshakeError::NoAuthorities`] tells.
+    /// error of the server, but what [`HandshakeError::NoAuthorities`] tells; and
+    /// [`HandshakeError::Challenge`] is an error of nobody.
     pub async fn accept<IO>(
         &self,
         io: IO,
@@ -111,6 +118,16 @@ impl Acceptor {
         let hello = LazyConfigAcceptor::new(server::Acceptor::default(), io).await?;
         // rustls has made its letters small.
         let server_name = hello.client_hello().server_name().map(rooted).map(Arc::<str>::from);
+        if let Some(host) = &server_name
+            && only(hello.client_hello().alpn(), ACME_TLS)
+            && let Some(config) = self.options.challenges.tls_alpn01(host)
+        {
+            let config = config.map_err(io::Error::other)?;
+            let mut stream = hello.into_stream(Arc::new(config)).await?;
+            // All there was to know is in the certificate; who has left needn't be told.
+            let _ = stream.shutdown().await;
+            return Err(HandshakeError::Challenge { server_name: host.to_string() });
+        }
         let options = host(server_name.as_deref());
         let (config, scope) = match self.choose(server_name.as_deref(), &options) {
             Ok(choice) => choice,
@@ -260,6 +277,12 @@ pub enum HandshakeError {
         /// The host, if the client named one.
         server_name: Option<String>,
     },
+    /// It was an ACME server, which asked whether the host is served here, and was
+    /// told so ([`AcceptorOptions::challenges`]). Nothing is wrong.
+    Challenge {
+        /// The host.
+        server_name: String,
+    },
     /// It took longer than [`AcceptorOptions::handshake_timeout`].
     TimedOut,
     /// The client has left, speaks no version or protocol in common, has no
@@ -288,6 +311,9 @@ impl fmt::Display for HandshakeError {
                 let named = named(server_name);
                 write!(f, "no authorities for the clients of {named}; add a .ca.crt or ca.crt")
             }
+            Self::Challenge { server_name } => {
+                write!(f, "an ACME server was shown that {server_name:?} is served here")
+            }
             Self::TimedOut => f.write_str("the client took too long for its handshake"),
             Self::Failed(error) => write!(f, "no handshake: {error}"),
         }
@@ -301,6 +327,12 @@ impl error::Error for HandshakeError {
             _ => None,
         }
     }
+}
+
+/// Whether this is the one protocol that is offered, as an ACME server does it (RFC
+/// 8737, section 3).
+fn only<'a>(offered: Option<impl Iterator<Item = &'a [u8]>>, protocol: &[u8]) -> bool {
+    offered.is_some_and(|offered| offered.eq([protocol]))
 }
 
 /// A name without the dot that some write at its end, for the root.

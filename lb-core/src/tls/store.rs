@@ -97,6 +97,17 @@ impl CertificateStore {
         }
     }
 
+    /// Where its files are.
+    pub fn directory(&self) -> &Path {
+        &self.0.directory
+    }
+
+    /// Is told of each change.
+    #[cfg(feature = "acme")]
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.0.changed.subscribe()
+    }
+
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
         self.0.snapshot.load_full()
     }
