@@ -26,6 +26,7 @@ use metrics::{Gauge, describe_gauge, gauge};
 use tokio::net::TcpListener;
 
 use crate::{
+    acme::Orders,
     certificates::Certificates,
     report::{Docker, Endpoints, Ready},
     series::Series,
@@ -40,13 +41,16 @@ pub(crate) struct Admin {
     pub(crate) series: Series,
     pub(crate) connections: Connections,
     pub(crate) docker: Option<Status>,
-    certificates: Option<Arc<Certificates>>,
+    https: Option<Https>,
     /// Set once the balancer no longer wants new traffic.
     pub(crate) stopping: AtomicBool,
     /// Set once another process may answer, and may know better.
     pub(crate) leaving: AtomicBool,
     gauges: Gauges,
 }
+
+/// What HTTPS is served with, and how that is ordered.
+type Https = (Arc<Certificates>, Option<Arc<Orders>>);
 
 struct Gauges {
     connections: Gauge,
@@ -77,7 +81,7 @@ impl Admin {
         series: Series,
         connections: Connections,
         docker: Option<Status>,
-        certificates: Option<Arc<Certificates>>,
+        https: Option<Https>,
     ) -> Self {
         describe_gauge!(CONNECTIONS, "Connections of clients that are open.");
         describe_gauge!(BUILD, "Always 1; its label says which version runs.");
@@ -93,7 +97,7 @@ impl Admin {
             series,
             connections,
             docker,
-            certificates,
+            https,
             stopping: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             gauges,
@@ -143,8 +147,11 @@ impl Admin {
                 json(status, &ready)
             }
             "/endpoints" => json(StatusCode::OK, &Endpoints::of(&self.plane, self.docker.as_ref())),
-            "/certificates" => match &self.certificates {
-                Some(certificates) => json(StatusCode::OK, &certificates.report()),
+            "/certificates" => match &self.https {
+                Some((certificates, orders)) => {
+                    let orders = orders.as_ref().map(|orders| orders.report());
+                    json(StatusCode::OK, &certificates.report(orders))
+                }
                 None => text(StatusCode::NOT_FOUND, "404 Not Found: there is no HTTPS\n"),
             },
             _ => text(StatusCode::NOT_FOUND, INDEX),
@@ -155,7 +162,7 @@ impl Admin {
         self.plane.observe();
         self.gauges.connections.set(self.connections.open() as f64);
         self.gauges.build.set(1.0);
-        if let Some(certificates) = &self.certificates {
+        if let Some((certificates, _)) = &self.https {
             certificates.observe();
         }
         if let (Some(gauge), Some(status)) = (&self.gauges.contact, &self.docker) {

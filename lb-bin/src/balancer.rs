@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use crate::{
+    acme::Orders,
     admin::Admin,
     control::{Claim, Control, Request},
     reload::{Reloader, Timing},
@@ -48,6 +49,7 @@ pub(crate) struct Balancer {
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) driver: JoinHandle<()>,
     pub(crate) upkeep: JoinHandle<()>,
+    pub(crate) orders: Option<Arc<Orders>>,
 }
 
 /// What accepts from a listener, and the listener, to hand it over.
@@ -173,6 +175,10 @@ impl Balancer {
         let Self { running, admin, admin_task, commands, answers, timing, access_log, .. } = self;
         // Whoever wants to take over now is told no.
         drop(self.requests);
+        if let Some(orders) = self.orders {
+            // ACME servers will ask the one after us.
+            orders.end();
+        }
         let is_told = matches!(end, End::Told(_));
         admin.stopping.store(is_told, Ordering::Relaxed);
         admin.leaving.store(true, Ordering::Relaxed);

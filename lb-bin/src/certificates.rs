@@ -7,12 +7,12 @@ use std::{
 };
 
 use anyhow::Context;
-use lb_core::tls::{Acceptor, CertificateStore, StoreOptions};
+use lb_core::tls::{Acceptor, CertificateStore, Challenges, StoreOptions};
 use metrics::{Gauge, describe_gauge, gauge};
 use serde::Serialize;
 use tokio::{task::JoinHandle, time};
 
-use crate::config::TlsListeners;
+use crate::{acme, config::TlsListeners};
 
 const EXPIRY: &str = "lb_certificate_expiry_timestamp_seconds";
 const PROBLEMS: &str = "lb_certificate_problems";
@@ -21,6 +21,7 @@ const PROBLEMS: &str = "lb_certificate_problems";
 pub(crate) struct Certificates {
     store: CertificateStore,
     acceptor: Acceptor,
+    challenges: Challenges,
     follower: JoinHandle<()>,
     /// By name. Those of certificates that are gone go.
     expiry: Mutex<HashMap<String, Gauge>>,
@@ -39,7 +40,10 @@ impl Certificates {
         options.trust_default = listeners.trust_default;
         let (store, follower) =
             CertificateStore::open(options).context("there are no random numbers for TLS")?;
-        let acceptor = Acceptor::new(store.clone(), listeners.handshakes());
+        let challenges = Challenges::default();
+        let mut handshakes = listeners.handshakes();
+        handshakes.challenges = challenges.clone();
+        let acceptor = Acceptor::new(store.clone(), handshakes);
         let follower = tokio::spawn(follower.run());
         if time::timeout(SETTLE, store.wait_for(|report| report.synced)).await.is_err() {
             let folder = listeners.certificates.display();
@@ -48,12 +52,21 @@ impl Certificates {
             );
         }
         let (expiry, problems) = (Mutex::default(), gauge!(PROBLEMS));
-        Ok(Self { store, acceptor, follower, expiry, problems })
+        Ok(Self { store, acceptor, challenges, follower, expiry, problems })
     }
 
     /// What makes handshakes with them.
     pub(crate) fn acceptor(&self) -> Acceptor {
         self.acceptor.clone()
+    }
+
+    pub(crate) fn store(&self) -> CertificateStore {
+        self.store.clone()
+    }
+
+    /// What ACME servers are answered.
+    pub(crate) fn challenges(&self) -> Challenges {
+        self.challenges.clone()
     }
 
     /// Sets what is only looked at now.
@@ -71,7 +84,7 @@ impl Certificates {
         }
     }
 
-    pub(crate) fn report(&self) -> Report {
+    pub(crate) fn report(&self, acme: Option<acme::Report>) -> Report {
         let report = self.store.report();
         let certificates = report.certificates.into_iter().map(|found| Certificate {
             file: found.file.display().to_string(),
@@ -92,6 +105,7 @@ impl Certificates {
             certificates: certificates.collect(),
             client_authorities: authorities.collect(),
             problems: report.problems.iter().map(ToString::to_string).collect(),
+            acme,
         }
     }
 }
@@ -109,6 +123,8 @@ pub(crate) struct Report {
     certificates: Vec<Certificate>,
     client_authorities: Vec<Authority>,
     problems: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acme: Option<acme::Report>,
 }
 
 #[derive(Serialize)]

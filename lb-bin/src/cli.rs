@@ -1,8 +1,10 @@
+mod acme;
 mod https;
 mod limits;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use acme::AcmeOptions;
 pub(crate) use https::HttpsOptions;
 pub(crate) use limits::LimitOptions;
 
@@ -282,6 +284,9 @@ pub(crate) struct Options {
 
     #[command(flatten)]
     pub(crate) https: HttpsOptions,
+
+    #[command(flatten)]
+    pub(crate) acme: AcmeOptions,
 
     #[command(flatten)]
     pub(crate) limits: LimitOptions,

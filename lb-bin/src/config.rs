@@ -18,6 +18,7 @@ use crate::{
     file::{File, Scalar},
 };
 
+use acme::acme;
 use headers::forwarding;
 use https::https;
 use limits::limits;
@@ -28,11 +29,13 @@ use parse::{
 use services::services;
 use setting::{Origins, Setting};
 
+pub(crate) use acme::Acme;
 pub(crate) use https::{Https, Listeners as TlsListeners};
 pub(crate) use limits::Limits;
 pub(crate) use services::{HostAndPort, Service};
 pub(crate) use setting::Invalid;
 
+mod acme;
 mod headers;
 mod https;
 mod limits;
@@ -52,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) listen_was_said: bool,
     /// How HTTPS is served, if it is.
     pub(crate) https: Option<Https>,
+    /// How certificates are ordered, if they are.
+    pub(crate) acme: Option<Acme>,
     /// Whose connections begin with a PROXY header.
     pub(crate) proxy_protocol: Option<Trust>,
     pub(crate) control: Option<control::Name>,
@@ -149,10 +154,12 @@ impl Config {
                 ),
             });
         }
+        let https = https(&options.https, &from, &file, &env, default_listen(cli, 443))?;
         Ok(Self {
+            acme: acme(&options.acme, &from, &file, https.is_some())?,
+            https,
             listen_was_said: listen.is_some(),
             listen: listen.unwrap_or_else(|| vec![default_listen(cli, 80)]),
-            https: https(&options.https, &from, &file, env, default_listen(cli, 443))?,
             proxy_protocol: setting(
                 "proxy_protocol",
                 &options.proxy_protocol,

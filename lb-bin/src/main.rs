@@ -1,5 +1,6 @@
 //! A load balancer for containers. See `lb-bin --help`.
 
+mod acme;
 mod admin;
 mod balancer;
 mod certificates;

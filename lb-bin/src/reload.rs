@@ -10,12 +10,12 @@ use lb_core::{
     discovery::Sender,
     http::{AccessLog, Controls, Https, Options, Plane},
     registry::Registration,
-    tls::Acceptor,
 };
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use tokio::time;
 
 use crate::{
+    certificates::Certificates,
     config::{Config, Invalid},
     configured,
 };
@@ -37,8 +37,7 @@ pub(crate) struct Reloader {
     pub(crate) config: Config,
     pub(crate) timing: Arc<Timing>,
     pub(crate) access_log: Option<AccessLog>,
-    /// Whose hosts have certificates.
-    pub(crate) acceptor: Option<Acceptor>,
+    pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) services: Sender<Registration>,
     pub(crate) controls: Controls,
     pub(crate) plane: Plane,
@@ -90,7 +89,7 @@ impl Reloader {
             }
         }
         let log = self.access_log.clone();
-        self.controls.reload(options(&config, log, self.acceptor.as_ref())).await;
+        self.controls.reload(options(&config, log, self.certificates.as_deref())).await;
         self.publish(services);
         (self.set_log)(&config.log);
         self.timing.set(&config);
@@ -146,7 +145,7 @@ impl Reloader {
 pub(crate) fn options(
     config: &Config,
     access_log: Option<AccessLog>,
-    acceptor: Option<&Acceptor>,
+    certificates: Option<&Certificates>,
 ) -> Options {
     let mut options = Options::default();
     options.workers = config.workers();
@@ -168,8 +167,9 @@ pub(crate) fn options(
     options.answer_timeout = config.limits.answer_timeout;
     options.idle_timeout = config.limits.idle_timeout;
     options.access_log = access_log;
-    options.https = acceptor.zip(config.https.as_ref()).map(|(acceptor, said)| {
-        let mut https = Https::new(acceptor.clone());
+    options.https = certificates.zip(config.https.as_ref()).map(|(certificates, said)| {
+        let mut https = Https::new(certificates.acceptor());
+        https.challenges = certificates.challenges();
         https.method = said.method;
         https.http_without_certificate = said.http_without_certificate;
         https.hsts.clone_from(&said.hsts);
@@ -183,8 +183,10 @@ pub(crate) fn options(
 /// What is another one now, but can't be while the balancer runs.
 fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
     let listeners = |config: &Config| config.https.as_ref().map(|https| https.listeners.clone());
+    let orders = |config: &Config| config.acme.clone();
     [
         ("--listen", before.listen != now.listen),
+        ("how certificates are ordered", orders(before) != orders(now)),
         ("where and how TLS is spoken", listeners(before) != listeners(now)),
         ("--proxy-protocol", before.proxy_protocol != now.proxy_protocol),
         ("--admin", before.admin != now.admin),

@@ -26,6 +26,7 @@ use tokio::{
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    acme::Orders,
     admin::{self, Admin},
     balancer::{Balancer, Task},
     certificates::Certificates,
@@ -125,8 +126,8 @@ impl Start {
             Some(https) => Some(Arc::new(Certificates::open(&https.listeners).await?)),
             None => None,
         };
-        let acceptor = certificates.as_ref().map(|certificates| certificates.acceptor());
-        let (proxy, driver) = Proxy::new(options(&config, access_log.clone(), acceptor.as_ref()));
+        let of = options(&config, access_log.clone(), certificates.as_deref());
+        let (proxy, driver) = Proxy::new(of);
         if !config.trust_was_said {
             tracing::warn!(
                 "X-Forwarded-* headers of every client are believed, as nginx-proxy does: set \
@@ -155,12 +156,14 @@ impl Start {
             .workers(config.workers())
             .limits(config.limits.server.clone());
         let plain = server.local_addresses()?.len();
-        let server = match (&config.https, &acceptor) {
-            (Some(https), Some(acceptor)) => {
+        let server = match (&config.https, &certificates) {
+            (Some(https), Some(certificates)) => {
                 let hosts = proxy.clone();
                 let listen = https.listeners.listen.iter().copied();
                 server
-                    .tls(listen, &mut open, acceptor.clone(), move |host| hosts.handshake(host))
+                    .tls(listen, &mut open, certificates.acceptor(), move |host| {
+                        hosts.handshake(host)
+                    })
                     .context("choose another address with --listen-tls")?
             }
             _ => server,
@@ -200,9 +203,16 @@ impl Start {
         })?;
 
         let upkeep = tokio::spawn(upkeep(series.clone()));
+        let orders = match (&config.acme, &certificates) {
+            (Some(acme), Some(certificates)) => {
+                let orders = Orders::start(acme, certificates, plane.clone());
+                Some(Arc::new(orders.context("can't order certificates")?))
+            }
+            _ => None,
+        };
         let connections = running.connections();
-        let admin =
-            Arc::new(Admin::new(plane.clone(), series, connections, docker, certificates.clone()));
+        let https = certificates.clone().map(|certificates| (certificates, orders.clone()));
+        let admin = Arc::new(Admin::new(plane.clone(), series, connections, docker, https));
         let admin_task = admin_listener
             .map(|listener| Task::spawn(listener, |listener| Arc::clone(&admin).serve(listener)));
         let timing = Arc::new(Timing::new(&config));
@@ -211,7 +221,7 @@ impl Start {
             set_log,
             timing: Arc::clone(&timing),
             access_log: access_log.clone(),
-            acceptor,
+            certificates: certificates.clone(),
             services,
             controls: controls.clone(),
             plane: plane.clone(),
@@ -236,6 +246,7 @@ impl Start {
             access_log,
             driver,
             upkeep,
+            orders,
         })
     }
 }

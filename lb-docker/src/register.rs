@@ -68,11 +68,13 @@ pub(crate) fn register(
     };
     let bindings = settings.hosts.into_iter().map(|host| {
         let address = address.map(|ip| SocketAddr::new(ip, settings.port));
+        let acme = settings.acme.of(&host);
         let mut binding = Binding::new(host, address);
         binding.protocol = settings.protocol;
         binding.algorithm = settings.algorithm;
         binding.slow_start = settings.slow_start;
         binding.https = settings.https.clone();
+        binding.https.acme = acme;
         binding
     });
     Endpoint::new(registration(bindings.collect(), settings.problems))

@@ -11,8 +11,10 @@ use lb_core::{
 
 use crate::container::Container;
 
+use https::Acme;
+
 /// The labels that are read. A label under `lb.` that isn't here is a mistake.
-const LABELS: [&str; 13] = [
+const LABELS: [&str; 14] = [
     "lb.host",
     "lb.port",
     "lb.proto",
@@ -24,6 +26,7 @@ const LABELS: [&str; 13] = [
     "lb.http_without_certificate",
     "lb.hsts",
     "lb.certificate",
+    "lb.acme",
     "lb.tls_policy",
     "lb.client_certificates",
 ];
@@ -76,6 +79,7 @@ pub(crate) struct Settings {
     pub(crate) ready: Ready,
     pub(crate) slow_start: Option<Duration>,
     pub(crate) https: Https,
+    pub(crate) acme: Acme,
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -116,6 +120,7 @@ impl Settings {
             })
         });
         let https = reader.https();
+        let acme = reader.acme();
         reader.unknown_labels();
         let servable = servable && port.is_some() && protocol.is_some() && https.is_some();
         Self {
@@ -127,6 +132,7 @@ impl Settings {
             ready: ready.unwrap_or_default(),
             slow_start: slow_start.filter(|time| !time.is_zero()),
             https: https.unwrap_or_default(),
+            acme,
             problems: reader.problems,
         }
     }

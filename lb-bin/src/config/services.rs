@@ -101,6 +101,7 @@ fn https(
     https.http_without_certificate = service.http_without_certificate;
     https.hsts = said(setting, "hsts", &service.hsts)?;
     https.certificate = service.certificate.as_deref().map(Into::into);
+    https.acme = service.acme;
     https.policy = said(setting, "tls_policy", &service.tls_policy)?;
     https.client_certificates = said(setting, "client_certificates", &service.client_certificates)?;
     Ok(https)

@@ -17,7 +17,7 @@ pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 pub const LETS_ENCRYPT_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
 
 /// Whom certificates are ordered from, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
     /// The URL of the ACME server's directory; [`LETS_ENCRYPT`].
@@ -130,7 +130,7 @@ impl std::str::FromStr for ChallengeType {
 
 /// An account that was made elsewhere, for an ACME server to bind ours to (RFC 8555,
 /// section 7.3.4).
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ExternalAccount {
     pub(super) id: String,
     pub(super) key: Vec<u8>,

@@ -2,9 +2,10 @@
 //! other.
 
 use ::http::{
-    HeaderMap, HeaderValue, Method, Request, StatusCode,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{self, Entry},
 };
+use bytes::Bytes;
 
 use super::{
     client::Client,
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     registry::{self, Hsts, HttpsMethod},
-    tls::{Acceptor, HostOptions},
+    tls::{Acceptor, Challenges, HostOptions},
 };
 
 /// How a proxy serves HTTPS. What hosts ask for outranks it.
@@ -22,6 +23,8 @@ use crate::{
 pub struct Https {
     /// What the listeners' handshakes are made by: it knows who has a certificate.
     pub acceptor: Acceptor,
+    /// What ACME servers are answered that ask by HTTP; nothing, as there are none.
+    pub challenges: Challenges,
     /// Which of HTTP and HTTPS hosts are served by; by HTTPS, with redirects. A host
     /// that has no certificate and would be served by HTTPS alone is served by HTTP.
     pub method: HttpsMethod,
@@ -42,6 +45,7 @@ impl Https {
     pub fn new(acceptor: Acceptor) -> Self {
         Self {
             acceptor,
+            challenges: Challenges::default(),
             method: HttpsMethod::default(),
             http_without_certificate: true,
             hsts: Hsts::default(),
@@ -154,9 +158,20 @@ impl Https {
             Way::Serve => Ok(secure && has_certificate && method != HttpsMethod::NoRedirect),
             Way::Refuse => Err(Refusal::Scheme.into()),
             // Who issues certificates asks for these, before there is one.
-            Way::Redirect if request.uri().path().starts_with(CHALLENGES) => Ok(false),
+            Way::Redirect if request.uri().path().starts_with(Challenges::HTTP01_PATH) => Ok(false),
             Way::Redirect => Err(self.redirect(request, host)),
         }
+    }
+
+    /// The answer to an ACME server that asks whether the host is served here (RFC 8555,
+    /// section 8.3), if it is one of ours.
+    pub(super) fn challenge<B>(&self, request: &Request<B>) -> Option<Response<Bytes>> {
+        let token = request.uri().path().strip_prefix(Challenges::HTTP01_PATH)?;
+        let authorization = self.challenges.http01(token)?;
+        let mut answer = Response::new(Bytes::copy_from_slice(authorization.as_bytes()));
+        let kind = HeaderValue::from_static("application/octet-stream");
+        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+        Some(answer)
     }
 
     fn redirect<B>(&self, request: &Request<B>, host: &str) -> Refused {
@@ -177,9 +192,6 @@ impl Https {
         }
     }
 }
-
-/// Where HTTP-01 asks (RFC 8555, section 8.3).
-const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use super::{proxy::Shared, table::Service};
 use crate::{
     balance::Algorithm,
     endpoint::{EndpointId, State},
-    registry::{PlannedEndpoint, Unrouted},
+    registry::{Https, PlannedEndpoint, Unrouted},
 };
 
 /// What a [`Proxy`](super::Proxy) knows at this moment: read it to report, to
@@ -97,6 +97,13 @@ impl Plane {
                 .collect(),
         };
         self.0.table.load().services.iter().map(report).collect()
+    }
+
+    /// What each service asks for where HTTPS is concerned, by its name.
+    pub fn https(&self) -> Vec<(Arc<str>, Https)> {
+        let table = self.0.table.load();
+        let asks = |service: &Arc<Service>| (Arc::clone(&service.name), service.plan.https.clone());
+        table.services.iter().map(asks).collect()
     }
 
     /// Ends once every source has said who is there. Before that, hosts are

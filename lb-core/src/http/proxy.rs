@@ -153,6 +153,13 @@ impl Proxy {
         let log = self.shared.access_log.is_some();
         let entry = log.then(|| Entry::new(&request, Arc::clone(&self.client)));
         let mut exchange = Exchange::begin(Arc::clone(&self.shared), self.worker, entry);
+        #[cfg(feature = "tls")]
+        if let Some(https) = &self.shared.table.load().options.https
+            && let Some(answer) = https.challenge(&request)
+        {
+            exchange.answered(answer.status(), answer.headers(), None);
+            return answer.map(|body| ResponseBody::local(body, exchange));
+        }
         let form = Form::of(&request);
         match self.carry(request, form, &mut exchange).await {
             Ok(answer) => answer.finish(exchange, self.guard),

@@ -15,6 +15,8 @@ pub struct Https {
     pub hsts: Option<Hsts>,
     /// The name of its certificate, if that isn't the host's own.
     pub certificate: Option<Arc<str>>,
+    /// Whether a certificate is ordered for it, by ACME.
+    pub acme: Option<bool>,
     /// The versions of TLS.
     pub policy: Option<Policy>,
     /// Whether its clients are asked for certificates.

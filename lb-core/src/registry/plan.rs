@@ -187,6 +187,7 @@ struct Service {
     http_without_certificate: Agreed<bool>,
     hsts: Agreed<Hsts>,
     certificate: Agreed<Arc<str>>,
+    acme: Agreed<bool>,
     policy: Agreed<Policy>,
     client_certificates: Agreed<ClientCertificates>,
     endpoints: Vec<PlannedEndpoint>,
@@ -218,6 +219,7 @@ impl Service {
             ),
             ("hsts", agree(&mut self.hsts, &https.hsts, name, shown)),
             ("certificate", agree(&mut self.certificate, &https.certificate, name, shown)),
+            ("acme", agree(&mut self.acme, &https.acme, name, shown)),
             ("tls_policy", agree(&mut self.policy, &https.policy, name, shown)),
             (
                 "client_certificates",
@@ -243,6 +245,7 @@ impl Service {
                 http_without_certificate: kept(self.http_without_certificate),
                 hsts: kept(self.hsts),
                 certificate: kept(self.certificate),
+                acme: kept(self.acme),
                 policy: kept(self.policy),
                 client_certificates: kept(self.client_certificates),
             },

@@ -1,13 +1,52 @@
 use std::{fmt, str::FromStr};
 
-use lb_core::registry::Https;
+use lb_core::registry::{HostPattern, Https, InvalidHost};
 
 use super::Reader;
+
+/// For which of a container's hosts certificates are ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Acme {
+    Unsaid,
+    All(bool),
+    Some(Vec<HostPattern>),
+}
+
+impl Acme {
+    pub(crate) fn of(&self, host: &HostPattern) -> Option<bool> {
+        match self {
+            Self::Unsaid => None,
+            Self::All(all) => Some(*all),
+            Self::Some(hosts) => hosts.contains(host).then_some(true),
+        }
+    }
+}
 
 /// How users of nginx-proxy ask for client certificates.
 const VERIFY_CLIENT: &str = "com.github.nginx-proxy.nginx-proxy.ssl_verify_client";
 
 impl Reader<'_> {
+    /// Whether certificates are to be ordered, and for which hosts: for all, or for those
+    /// that are listed as users of acme-companion do it.
+    pub(super) fn acme(&mut self) -> Acme {
+        if let Some(text) = self.container.label("lb.acme") {
+            return self.parsed("lb.acme", text).map_or(Acme::Unsaid, Acme::All);
+        }
+        let listed = ["ACME_HOST", "LETSENCRYPT_HOST"].into_iter();
+        let mut listed = listed.filter_map(|key| Some((key, self.container.env(key)?)));
+        let Some((key, list)) = listed.find(|(_, list)| !list.trim().is_empty()) else {
+            return Acme::Unsaid;
+        };
+        let mut hosts = vec![];
+        for text in list.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+            match text.parse() {
+                Ok(host) => hosts.push(host),
+                Err(error) => self.problem(key, text, InvalidHost::to_string(&error)),
+            }
+        }
+        Acme::Some(hosts)
+    }
+
     /// What is asked for where HTTPS is concerned; nothing if that would let in who is
     /// to be kept out.
     pub(super) fn https(&mut self) -> Option<Https> {
@@ -85,6 +124,21 @@ mod tests {
         assert_eq!(https.policy, Some(Policy::Modern));
         assert_eq!(https.http_without_certificate, Some(false));
         assert_eq!(https.client_certificates, Some(ClientCertificates::Optional));
+    }
+
+    #[test]
+    fn certificates_are_ordered_for_whom_it_is_asked() {
+        let host = |text: &str| text.parse::<HostPattern>().unwrap();
+        let asked = |env: &[&str], labels: &[(&str, &str)]| read(env, labels).acme;
+        let both = "VIRTUAL_HOST=a.test,b.test";
+        assert_eq!(asked(&[both], &[]).of(&host("a.test")), None);
+        assert_eq!(asked(&[both], &[("lb.acme", "true")]).of(&host("b.test")), Some(true));
+        let listed = asked(&[both, "LETSENCRYPT_HOST=b.test, c.test"], &[]);
+        assert_eq!((listed.of(&host("a.test")), listed.of(&host("b.test"))), (None, Some(true)));
+        let off = asked(&[both, "ACME_HOST=b.test"], &[("lb.acme", "false")]);
+        assert_eq!(off.of(&host("b.test")), Some(false));
+        let settings = read(&[both, "ACME_HOST=b test"], &[]);
+        assert_eq!((settings.hosts.len(), &settings.problems[0].key[..]), (2, "ACME_HOST"));
     }
 
     #[test]
