@@ -1,8 +1,10 @@
 mod limits;
+mod upstream;
 
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use limits::LimitOptions;
+pub(crate) use upstream::UpstreamOptions;
 
 /// A load balancer for containers.
 ///
@@ -277,6 +279,9 @@ pub(crate) struct Options {
         help_heading = "Limits"
     )]
     pub(crate) drain_timeout: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) upstream_tls: UpstreamOptions,
 
     #[command(flatten)]
     pub(crate) limits: LimitOptions,

@@ -25,6 +25,8 @@ pub(crate) async fn servers(services: &[Service]) -> anyhow::Result<Vec<Server>>
             })? {
                 let mut binding = Binding::new(service.host.clone(), Some(address));
                 binding.protocol = service.protocol;
+                binding.verification = service.verification;
+                binding.server_name.clone_from(&service.server_name);
                 binding.algorithm = service.algorithm;
                 let bindings = servers.entry(name(endpoint, address)).or_default();
                 if !bindings.contains(&binding) {
@@ -79,6 +81,8 @@ mod tests {
             endpoints: vec![HostAndPort { host: host.into(), port }],
             algorithm: None,
             protocol: Protocol::default(),
+            verification: None,
+            server_name: None,
         }
     }
 

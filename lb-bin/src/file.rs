@@ -24,6 +24,9 @@ pub(crate) struct File {
     pub(crate) request_id: Option<Scalar>,
     pub(crate) traceparent: Option<Scalar>,
     pub(crate) connect_timeout: Option<Scalar>,
+    pub(crate) upstream_verify: Option<Scalar>,
+    pub(crate) upstream_ca: Option<Scalar>,
+    pub(crate) upstream_handshake_timeout: Option<Scalar>,
     pub(crate) wait: Option<Scalar>,
     pub(crate) wait_limit: Option<Scalar>,
     pub(crate) retry_budget: Option<Scalar>,
@@ -58,6 +61,8 @@ pub(crate) struct Service {
     pub(crate) endpoints: Vec<String>,
     pub(crate) algorithm: Option<String>,
     pub(crate) protocol: Option<String>,
+    pub(crate) tls_verify: Option<String>,
+    pub(crate) tls_name: Option<String>,
 }
 
 /// One value, written as text, number or truth: they mean the same as the text

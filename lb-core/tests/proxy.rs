@@ -11,6 +11,9 @@ mod limits;
 mod support;
 #[path = "proxy/trouble.rs"]
 mod trouble;
+#[cfg(feature = "tls")]
+#[path = "proxy/upstream_tls.rs"]
+mod upstream_tls;
 
 use std::time::Duration;
 

@@ -70,6 +70,8 @@ pub(crate) fn register(
         let address = address.map(|ip| SocketAddr::new(ip, settings.port));
         let mut binding = Binding::new(host, address);
         binding.protocol = settings.protocol;
+        binding.verification = settings.verification;
+        binding.server_name = settings.server_name.clone();
         binding.algorithm = settings.algorithm;
         binding.slow_start = settings.slow_start;
         binding

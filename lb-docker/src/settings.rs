@@ -1,17 +1,26 @@
 //! What a container asks for, in its environment and its labels.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
 use lb_core::{
     balance::Algorithm,
-    registry::{HostPattern, Problem, Protocol, UnknownProtocol},
+    registry::{HostPattern, Problem, Protocol, ServerName, UnknownProtocol, Verification},
 };
 
 use crate::container::Container;
 
 /// The labels that are read. A label under `lb.` that isn't here is a mistake.
-const LABELS: [&str; 7] =
-    ["lb.host", "lb.port", "lb.proto", "lb.algorithm", "lb.weight", "lb.ready", "lb.slow_start"];
+const LABELS: [&str; 9] = [
+    "lb.host",
+    "lb.port",
+    "lb.proto",
+    "lb.tls.verify",
+    "lb.tls.name",
+    "lb.algorithm",
+    "lb.weight",
+    "lb.ready",
+    "lb.slow_start",
+];
 
 /// The port of a container that neither names nor exposes just one.
 const DEFAULT_PORT: u16 = 80;
@@ -56,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) hosts: Vec<HostPattern>,
     pub(crate) port: u16,
     pub(crate) protocol: Protocol,
+    pub(crate) verification: Option<Verification>,
+    pub(crate) server_name: Option<ServerName>,
     pub(crate) algorithm: Option<Algorithm>,
     pub(crate) weight: u32,
     pub(crate) ready: Ready,
@@ -80,7 +91,12 @@ impl Settings {
         let hosts = reader.hosts();
         let port = reader.port();
         let protocol = reader.protocol();
-        let servable = reader.servable();
+        let before = reader.problems.len();
+        let verification = reader.label("lb.tls.verify", from_str);
+        let server_name = reader.label("lb.tls.name", from_str);
+        // To do without what it asks for would be to trust who isn't to be trusted.
+        let verifiable = reader.problems.len() == before;
+        let servable = reader.servable() && verifiable;
         let algorithm = reader.label("lb.algorithm", |text| {
             text.parse().map_err(|error| format!("{error}; it has no say"))
         });
@@ -104,6 +120,8 @@ impl Settings {
             hosts: if servable && port.is_some() && protocol.is_some() { hosts } else { vec![] },
             port: port.unwrap_or(DEFAULT_PORT),
             protocol: protocol.unwrap_or_default(),
+            verification,
+            server_name,
             algorithm,
             weight: weight.unwrap_or(1),
             ready: ready.unwrap_or_default(),
@@ -217,6 +235,10 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn from_str<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -294,6 +316,8 @@ mod tests {
         let protocol = |env: &[&str], labels: &[(&str, &str)]| read(env, labels).protocol;
         assert_eq!(protocol(&[host], &[]), Protocol::Http1);
         assert_eq!(protocol(&[host, "VIRTUAL_PROTO=grpc"], &[]), Protocol::Http2);
+        assert_eq!(protocol(&[host, "VIRTUAL_PROTO=https"], &[]), Protocol::Http1Tls);
+        assert_eq!(protocol(&[host, "VIRTUAL_PROTO=grpcs"], &[]), Protocol::Http2Tls);
         assert_eq!(
             protocol(&[host, "VIRTUAL_PROTO=http"], &[("lb.proto", "h2c")]),
             Protocol::Http2
@@ -311,7 +335,7 @@ mod tests {
             ("VIRTUAL_PROTO=http", true),
             ("VIRTUAL_PROTO=", true),
             ("VIRTUAL_PROTO=grpc", true),
-            ("VIRTUAL_PROTO=https", false),
+            ("VIRTUAL_PROTO=https", true),
             ("VIRTUAL_PROTO=uwsgi", false),
             ("VIRTUAL_HOST_MULTIPORTS=a.test: {}", false),
             ("NETWORK_ACCESS=external", true),
@@ -320,6 +344,21 @@ mod tests {
             let settings = read(&["VIRTUAL_HOST=a.test", entry], &[]);
             assert_eq!(settings.hosts.len(), usize::from(routed), "{entry}");
             assert_eq!(settings.problems.len(), usize::from(!routed), "{entry}");
+        }
+    }
+
+    #[test]
+    fn who_is_verified_in_a_way_that_is_not_known_is_not_routed() {
+        let host = "VIRTUAL_HOST=a.test";
+        let told = read(&[host], &[("lb.tls.verify", " ca"), ("lb.tls.name", "in.test")]);
+        assert_eq!((told.verification, hosts(&told).len()), (Some(Verification::Ca), 1));
+        assert_eq!(told.server_name.unwrap().as_str(), "in.test");
+        for (key, bad) in
+            [("lb.tls.verify", "/etc/ssl/ca.pem"), ("lb.tls.verify", ""), ("lb.tls.name", "*.test")]
+        {
+            let settings = read(&[host], &[(key, bad)]);
+            assert_eq!(hosts(&settings), [""; 0], "{bad}");
+            assert_eq!(problems(&settings), [(key, bad)]);
         }
     }
 

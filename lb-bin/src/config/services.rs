@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt};
 
 use lb_core::{
     balance::Algorithm,
-    registry::{HostPattern, Protocol},
+    registry::{HostPattern, Protocol, ServerName, Verification},
 };
 
 use super::{
@@ -23,6 +23,8 @@ pub(crate) struct Service {
     pub(crate) endpoints: Vec<HostAndPort>,
     pub(crate) algorithm: Option<Algorithm>,
     pub(crate) protocol: Protocol,
+    pub(crate) verification: Option<Verification>,
+    pub(crate) server_name: Option<ServerName>,
 }
 
 /// Where a server is: an address, or a name that is looked up.
@@ -60,6 +62,8 @@ pub(super) fn services(
                     endpoints,
                     algorithm: None,
                     protocol: Protocol::default(),
+                    verification: None,
+                    server_name: None,
                 });
             }
         }
@@ -80,12 +84,16 @@ pub(super) fn services(
         let list = setting("endpoints", &service.endpoints.join(","));
         let asked = service.algorithm.as_ref().map(|name| setting("algorithm", name));
         let spoken = service.protocol.as_ref().map(|name| setting("protocol", name));
+        let verify = service.tls_verify.as_ref().map(|name| setting("tls_verify", name));
+        let name = service.tls_name.as_ref().map(|name| setting("tls_name", name));
         services.push(Service {
             source: from.file.to_owned(),
             host: pattern,
             endpoints: list.parse(|_| endpoints(service.endpoints.iter().map(String::as_str)))?,
             algorithm: asked.map(|asked| asked.parse(from_str)).transpose()?,
             protocol: spoken.map_or(Ok(Protocol::default()), |spoken| spoken.parse(from_str))?,
+            verification: verify.map(|verify| verify.parse(from_str)).transpose()?,
+            server_name: name.map(|name| name.parse(from_str)).transpose()?,
         });
     }
     Ok(services)

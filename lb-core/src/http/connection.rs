@@ -13,16 +13,20 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustix::io::Errno;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::{net::TcpStream, time};
 
-use super::{body::RequestBody, head};
-use crate::{clock, registry::Protocol};
+use super::{
+    Options,
+    body::RequestBody,
+    dial::{KEEPALIVE_INTERVAL, dial},
+    head,
+};
+use crate::{clock, registry::Transport};
 
 /// A connection to an endpoint that carries one request at a time, or what is needed
 /// of one that carries many.
 pub(super) struct Connection {
     sender: Sender,
+    secure: bool,
     /// It has carried a request before, so the other side may have closed it
     /// without our having seen that yet.
     pub(super) reused: bool,
@@ -40,50 +44,33 @@ enum Sender {
 /// at the least (RFC 9113, section 6.5.2). Beyond what one allows they would wait.
 const STREAMS: usize = 100;
 
-/// When silent connections are asked whether anybody is there, and given up.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
-    .with_time(KEEPALIVE_INTERVAL)
-    .with_interval(Duration::from_secs(5))
-    .with_retries(3);
-
 impl Connection {
-    /// Opens a connection within `limit`.
+    /// Opens a connection, within the limits of `options`.
     pub(super) async fn open(
         address: SocketAddr,
-        protocol: Protocol,
-        limit: Duration,
+        transport: &Transport,
+        options: &Options,
     ) -> io::Result<Self> {
-        let stream = time::timeout(limit, TcpStream::connect(address)).await.map_err(|_| {
-            io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {limit:?}"))
-        })??;
-        stream.set_nodelay(true)?;
-        // An endpoint whose network is gone says nothing, ever; a tunnel to it
-        // would stay.
-        SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
-        let stream = TokioIo::new(stream);
+        let stream = TokioIo::new(dial(address, transport, options).await?);
         // The errors of a connection reach whoever waits for an answer; there is
         // nobody else to tell.
-        let sender = match protocol {
-            Protocol::Http1 => {
-                let (sender, connection) =
-                    http1::handshake(stream).await.map_err(io::Error::other)?;
-                tokio::spawn(connection.with_upgrades());
-                Sender::Http1(sender)
-            }
-            Protocol::Http2 => {
-                let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-                    .timer(TokioTimer::new())
-                    .keep_alive_interval(KEEPALIVE_INTERVAL)
-                    .handshake(stream)
-                    .await
-                    .map_err(io::Error::other)?;
-                tokio::spawn(connection);
-                Sender::Http2(sender)
-            }
+        let sender = if transport.protocol.is_http2() {
+            let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(KEEPALIVE_INTERVAL)
+                .handshake(stream)
+                .await
+                .map_err(io::Error::other)?;
+            tokio::spawn(connection);
+            Sender::Http2(sender)
+        } else {
+            let (sender, connection) = http1::handshake(stream).await.map_err(io::Error::other)?;
+            tokio::spawn(connection.with_upgrades());
+            Sender::Http1(sender)
         };
         let users = matches!(sender, Sender::Http2(_)).then(Arc::default);
-        Ok(Self { sender, reused: false, idle_since: clock::now(), users })
+        let secure = transport.protocol.is_tls();
+        Ok(Self { sender, secure, reused: false, idle_since: clock::now(), users })
     }
 
     /// Whether it carries many requests.
@@ -102,7 +89,8 @@ impl Connection {
         }
         self.idle_since = clock::now();
         let (sender, users) = (Sender::Http2(sender.clone()), Some(Arc::clone(users)));
-        Some(Self { sender, reused: true, idle_since: self.idle_since, users })
+        let (secure, idle_since) = (self.secure, self.idle_since);
+        Some(Self { sender, secure, reused: true, idle_since, users })
     }
 
     /// Sends a request, before the answer is waited for: nothing has to hold it
@@ -118,7 +106,7 @@ impl Connection {
                 Either::Left(sender.try_send_request(request))
             }
             Sender::Http2(sender) => {
-                head::to_http2(&mut request);
+                head::to_http2(&mut request, self.secure);
                 Either::Right(sender.try_send_request(request))
             }
         }
@@ -172,7 +160,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let limit = Duration::from_secs(1);
-        let mut connection = Connection::open(address, Protocol::Http1, limit).await.unwrap();
+        let (transport, options) = (Transport::default(), Options::default());
+        let mut connection = Connection::open(address, &transport, &options).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
         connection.rest();
         let rested = connection.idle_since;

@@ -85,10 +85,9 @@ pub(super) async fn forward(
         };
         exchange.attempted();
         let (upstream, metrics) = (&target.upstream, &service.shared.metrics);
-        let limit = service.options.connect_timeout;
         let connected = match pooled.then(|| upstream.pooled(worker, repeatable)).flatten() {
             Some(connection) => Ok(connection),
-            None => upstream.connect(worker, limit, &metrics.connect).await,
+            None => upstream.connect(worker, &service.options, &metrics.connect).await,
         };
         // It may have left, or been told to, while we were connecting: who
         // accepted may be another container that has been given its address.

@@ -24,6 +24,7 @@ mod body;
 mod client;
 mod connection;
 mod controls;
+mod dial;
 mod driver;
 mod error;
 mod exchange;
@@ -45,6 +46,8 @@ mod table;
 mod timeouts;
 mod upgrade;
 mod upstream;
+#[cfg(feature = "tls")]
+mod upstream_tls;
 
 pub use access_log::{AccessLog, Destination};
 pub use body::{RequestBody, ResponseBody};
@@ -55,3 +58,5 @@ pub use forwarding::{Forwarding, Trust, TrustError};
 pub use options::Options;
 pub use plane::{EndpointReport, Plane, ServiceReport, Standing};
 pub use proxy::Proxy;
+#[cfg(feature = "tls")]
+pub use upstream_tls::UpstreamTls;

@@ -15,13 +15,15 @@ use hyper::body::Incoming;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
+    Options,
     body::RequestBody,
     connection::Connection,
     forward::{Leave, Waits},
     lane::Lane,
 };
 use crate::{
-    clock, endpoint::EndpointId, health::Heard, load::Load, metrics, registry::Protocol, sync::lock,
+    clock, endpoint::EndpointId, health::Heard, load::Load, metrics, registry::Transport,
+    sync::lock,
 };
 
 /// One address of one endpoint, and the connections to it.
@@ -32,7 +34,7 @@ pub(super) struct Upstream {
     pub(super) id: EndpointId,
     pub(super) name: Arc<str>,
     pub(super) address: SocketAddr,
-    pub(super) protocol: Protocol,
+    pub(super) transport: Transport,
     /// Names it where decisions on health are made: an endpoint with several
     /// addresses is several upstreams.
     pub(super) tag: EndpointId,
@@ -58,8 +60,9 @@ pub(super) struct Upstream {
     suspects: mpsc::UnboundedSender<Key>,
 }
 
-/// An endpoint may listen at several addresses, and speak this or that there.
-pub(super) type Key = (EndpointId, SocketAddr, Protocol);
+/// An endpoint may listen at several addresses, and be spoken to in this or that way
+/// there.
+pub(super) type Key = (EndpointId, SocketAddr, Transport);
 
 /// Who knows of trouble.
 #[derive(Clone, Copy)]
@@ -106,7 +109,7 @@ const TRIAL_TAKEN: u8 = 2;
 
 impl Upstream {
     pub(super) fn new(
-        (id, address, protocol): Key,
+        (id, address, transport): Key,
         name: Arc<str>,
         workers: usize,
         suspects: mpsc::UnboundedSender<Key>,
@@ -117,7 +120,7 @@ impl Upstream {
             id,
             name,
             address,
-            protocol,
+            transport,
             load: Arc::new(Load::new(false)),
             lanes: (0..workers.max(1)).map(|_| Lane::default()).collect(),
             leaving: AtomicBool::new(false),
@@ -134,7 +137,7 @@ impl Upstream {
     }
 
     pub(super) fn key(&self) -> Key {
-        (self.id.clone(), self.address, self.protocol)
+        (self.id.clone(), self.address, self.transport.clone())
     }
 
     /// An idle connection of this worker, for a request that may be repeated or
@@ -143,12 +146,11 @@ impl Upstream {
         self.lane(worker).take(repeatable)
     }
 
-    /// A new connection, opened within `limit`, for `worker`. The time that took goes
-    /// into `duration`.
+    /// A new connection for `worker`. The time that took goes into `duration`.
     pub(super) async fn connect(
         &self,
         worker: usize,
-        limit: Duration,
+        options: &Options,
         duration: &Histogram,
     ) -> io::Result<Connection> {
         let left = self.left.notified();
@@ -158,7 +160,7 @@ impl Upstream {
         let started = clock::now();
         let mut opened = tokio::select! {
             biased;
-            opened = Connection::open(self.address, self.protocol, limit) => opened,
+            opened = Connection::open(self.address, &self.transport, options) => opened,
             // Whoever accepts now may be another container.
             () = left => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it has left")),
         };
@@ -171,6 +173,7 @@ impl Upstream {
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => self.metrics.refused.increment(1),
                 io::ErrorKind::TimedOut => self.metrics.timed_out.increment(1),
+                io::ErrorKind::InvalidData => self.metrics.insecure.increment(1),
                 _ => self.metrics.failed.increment(1),
             },
         }

@@ -10,6 +10,7 @@ mod linger;
 mod plan;
 mod protocol;
 mod routes;
+mod transport;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,6 +32,7 @@ pub use linger::Lingering;
 pub use plan::{Conflict, Plan, PlannedEndpoint, PlannedService, Unrouted};
 pub use protocol::{Protocol, UnknownProtocol};
 pub use routes::Routes;
+pub use transport::{InvalidServerName, ServerName, Transport, UnknownVerification, Verification};
 
 /// What a source says of one instance: a container, a task, a line of
 /// configuration.
@@ -63,6 +65,11 @@ pub struct Binding {
     pub address: Option<SocketAddr>,
     /// What it speaks there.
     pub protocol: Protocol,
+    /// Of TLS: the name it is to be asked for, which its certificate has to be for;
+    /// `None` for the host, unless that is a wildcard.
+    pub server_name: Option<ServerName>,
+    /// Of TLS: which certificate it has to show; `None` for what the proxy takes.
+    pub verification: Option<Verification>,
     /// The algorithm it asks for; `None` to go along with the others.
     pub algorithm: Option<Algorithm>,
     /// The time over which it wants new endpoints to be given more and more
@@ -73,7 +80,15 @@ pub struct Binding {
 impl Binding {
     /// A binding of one that speaks HTTP/1.1 and asks for nothing else.
     pub fn new(host: HostPattern, address: Option<SocketAddr>) -> Self {
-        Self { host, address, protocol: Protocol::Http1, algorithm: None, slow_start: None }
+        Self {
+            host,
+            address,
+            protocol: Protocol::Http1,
+            server_name: None,
+            verification: None,
+            algorithm: None,
+            slow_start: None,
+        }
     }
 }
 

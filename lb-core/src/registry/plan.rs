@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Binding, HostPattern, Problem, Protocol, Registration};
+use super::{Binding, HostPattern, Problem, Registration, Transport};
 use crate::{
     balance::Algorithm,
     endpoint::{Endpoint, EndpointId, State},
@@ -47,8 +47,8 @@ pub struct PlannedEndpoint {
     pub name: Arc<str>,
     /// Where it listens, if it can be reached.
     pub address: Option<SocketAddr>,
-    /// What it speaks there.
-    pub protocol: Protocol,
+    /// How connections are made there.
+    pub transport: Transport,
     /// Its share of requests.
     pub weight: u32,
     /// Whether its source wants it used.
@@ -155,7 +155,7 @@ pub(super) fn plan<'a>(
                 source: Arc::clone(source),
                 name: Arc::clone(&registration.name),
                 address: binding.address,
-                protocol: binding.protocol,
+                transport: Transport::of(binding),
                 weight: endpoint.weight,
                 state: endpoint.state.clone(),
                 drained: drained.contains(id),
