@@ -27,6 +27,7 @@ pub(crate) async fn servers(services: &[Service]) -> anyhow::Result<Vec<Server>>
                 binding.protocol = service.protocol;
                 binding.verification = service.verification;
                 binding.server_name.clone_from(&service.server_name);
+                binding.proxy_protocol = service.proxy_protocol;
                 binding.algorithm = service.algorithm;
                 let bindings = servers.entry(name(endpoint, address)).or_default();
                 if !bindings.contains(&binding) {
@@ -83,6 +84,7 @@ mod tests {
             protocol: Protocol::default(),
             verification: None,
             server_name: None,
+            proxy_protocol: None,
         }
     }
 

@@ -63,6 +63,7 @@ pub(crate) struct Service {
     pub(crate) protocol: Option<String>,
     pub(crate) tls_verify: Option<String>,
     pub(crate) tls_name: Option<String>,
+    pub(crate) proxy_protocol: Option<String>,
 }
 
 /// One value, written as text, number or truth: they mean the same as the text

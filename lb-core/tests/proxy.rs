@@ -2,12 +2,16 @@
 //! sockets between them.
 #![cfg(all(feature = "http", feature = "server"))]
 
+#[path = "proxy/gauges.rs"]
+mod gauges;
 #[path = "proxy/grpc.rs"]
 mod grpc;
 #[path = "proxy/http2.rs"]
 mod http2;
 #[path = "proxy/limits.rs"]
 mod limits;
+#[path = "proxy/proxy_protocol.rs"]
+mod proxy_protocol;
 mod support;
 #[path = "proxy/trouble.rs"]
 mod trouble;

@@ -72,6 +72,7 @@ pub(crate) fn register(
         binding.protocol = settings.protocol;
         binding.verification = settings.verification;
         binding.server_name = settings.server_name.clone();
+        binding.proxy_protocol = settings.proxy_protocol;
         binding.algorithm = settings.algorithm;
         binding.slow_start = settings.slow_start;
         binding

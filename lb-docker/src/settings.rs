@@ -4,18 +4,21 @@ use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
 use lb_core::{
     balance::Algorithm,
-    registry::{HostPattern, Problem, Protocol, ServerName, UnknownProtocol, Verification},
+    registry::{
+        HostPattern, Problem, Protocol, ProxyProtocol, ServerName, UnknownProtocol, Verification,
+    },
 };
 
 use crate::container::Container;
 
 /// The labels that are read. A label under `lb.` that isn't here is a mistake.
-const LABELS: [&str; 9] = [
+const LABELS: [&str; 10] = [
     "lb.host",
     "lb.port",
     "lb.proto",
     "lb.tls.verify",
     "lb.tls.name",
+    "lb.proxy-protocol",
     "lb.algorithm",
     "lb.weight",
     "lb.ready",
@@ -67,6 +70,7 @@ pub(crate) struct Settings {
     pub(crate) protocol: Protocol,
     pub(crate) verification: Option<Verification>,
     pub(crate) server_name: Option<ServerName>,
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
     pub(crate) algorithm: Option<Algorithm>,
     pub(crate) weight: u32,
     pub(crate) ready: Ready,
@@ -94,9 +98,11 @@ impl Settings {
         let before = reader.problems.len();
         let verification = reader.label("lb.tls.verify", from_str);
         let server_name = reader.label("lb.tls.name", from_str);
-        // To do without what it asks for would be to trust who isn't to be trusted.
-        let verifiable = reader.problems.len() == before;
-        let servable = reader.servable() && verifiable;
+        let proxy_protocol = reader.label("lb.proxy-protocol", from_str);
+        // Without the first it would be trusted though it isn't to be, without the last
+        // it would understand nothing.
+        let understood = reader.problems.len() == before;
+        let servable = reader.servable() && understood;
         let algorithm = reader.label("lb.algorithm", |text| {
             text.parse().map_err(|error| format!("{error}; it has no say"))
         });
@@ -122,6 +128,7 @@ impl Settings {
             protocol: protocol.unwrap_or_default(),
             verification,
             server_name,
+            proxy_protocol,
             algorithm,
             weight: weight.unwrap_or(1),
             ready: ready.unwrap_or_default(),
@@ -348,14 +355,21 @@ mod tests {
     }
 
     #[test]
-    fn who_is_verified_in_a_way_that_is_not_known_is_not_routed() {
+    fn who_asks_for_a_way_to_connect_that_is_not_known_is_not_routed() {
         let host = "VIRTUAL_HOST=a.test";
-        let told = read(&[host], &[("lb.tls.verify", " ca"), ("lb.tls.name", "in.test")]);
+        let told = read(
+            &[host],
+            &[("lb.tls.verify", " ca"), ("lb.tls.name", "in.test"), ("lb.proxy-protocol", "v2")],
+        );
+        assert_eq!(told.proxy_protocol, Some(ProxyProtocol::V2));
         assert_eq!((told.verification, hosts(&told).len()), (Some(Verification::Ca), 1));
         assert_eq!(told.server_name.unwrap().as_str(), "in.test");
-        for (key, bad) in
-            [("lb.tls.verify", "/etc/ssl/ca.pem"), ("lb.tls.verify", ""), ("lb.tls.name", "*.test")]
-        {
+        for (key, bad) in [
+            ("lb.tls.verify", "/etc/ssl/ca.pem"),
+            ("lb.tls.verify", ""),
+            ("lb.tls.name", "*.test"),
+            ("lb.proxy-protocol", "3"),
+        ] {
             let settings = read(&[host], &[(key, bad)]);
             assert_eq!(hosts(&settings), [""; 0], "{bad}");
             assert_eq!(problems(&settings), [(key, bad)]);

@@ -98,6 +98,9 @@ fn plain(settings: &Settings) -> String {
     if let Some(name) = &settings.server_name {
         plain += &format!("\nlb.tls.name={name}");
     }
+    if let Some(version) = settings.proxy_protocol {
+        plain += &format!("\nlb.proxy-protocol={version}");
+    }
     if let Some(algorithm) = settings.algorithm {
         plain += &format!("\nlb.algorithm={algorithm}");
     }

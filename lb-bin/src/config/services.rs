@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt};
 
 use lb_core::{
     balance::Algorithm,
-    registry::{HostPattern, Protocol, ServerName, Verification},
+    registry::{HostPattern, Protocol, ProxyProtocol, ServerName, Verification},
 };
 
 use super::{
@@ -25,6 +25,7 @@ pub(crate) struct Service {
     pub(crate) protocol: Protocol,
     pub(crate) verification: Option<Verification>,
     pub(crate) server_name: Option<ServerName>,
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// Where a server is: an address, or a name that is looked up.
@@ -64,6 +65,7 @@ pub(super) fn services(
                     protocol: Protocol::default(),
                     verification: None,
                     server_name: None,
+                    proxy_protocol: None,
                 });
             }
         }
@@ -86,6 +88,7 @@ pub(super) fn services(
         let spoken = service.protocol.as_ref().map(|name| setting("protocol", name));
         let verify = service.tls_verify.as_ref().map(|name| setting("tls_verify", name));
         let name = service.tls_name.as_ref().map(|name| setting("tls_name", name));
+        let header = service.proxy_protocol.as_ref().map(|name| setting("proxy_protocol", name));
         services.push(Service {
             source: from.file.to_owned(),
             host: pattern,
@@ -94,6 +97,7 @@ pub(super) fn services(
             protocol: spoken.map_or(Ok(Protocol::default()), |spoken| spoken.parse(from_str))?,
             verification: verify.map(|verify| verify.parse(from_str)).transpose()?,
             server_name: name.map(|name| name.parse(from_str)).transpose()?,
+            proxy_protocol: header.map(|header| header.parse(from_str)).transpose()?,
         });
     }
     Ok(services)

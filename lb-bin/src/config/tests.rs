@@ -2,7 +2,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use lb_core::{
     http::{self, Trust},
-    registry::{Protocol, Verification},
+    registry::{Protocol, ProxyProtocol, Verification},
     server,
 };
 
@@ -111,7 +111,7 @@ fn who_passes_connections_on_can_be_said() {
 }
 
 #[test]
-fn how_containers_are_verified_can_be_said() {
+fn how_containers_are_connected_to_can_be_said() {
     let ca = rcgen::generate_simple_self_signed(["a".into()]).unwrap().cert.pem();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, ca).unwrap();
@@ -140,6 +140,7 @@ fn how_containers_are_verified_can_be_said() {
         protocol = "https"
         tls_verify = "off"
         tls_name = "x.test"
+        proxy_protocol = "v1"
         "#,
     );
     let file = file.unwrap();
@@ -148,6 +149,7 @@ fn how_containers_are_verified_can_be_said() {
     assert_eq!(service.protocol, Protocol::Http1Tls);
     assert_eq!(service.verification, Some(Verification::Off));
     assert_eq!(service.server_name, "x.test".parse().ok());
+    assert_eq!(service.proxy_protocol, Some(ProxyProtocol::V1));
 }
 
 #[test]

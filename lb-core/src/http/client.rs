@@ -1,4 +1,4 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ::http::HeaderValue;
 
@@ -8,6 +8,8 @@ use ::http::HeaderValue;
 pub(super) struct Client {
     /// Who has connected.
     pub(super) address: Option<SocketAddr>,
+    /// What was connected to.
+    pub(super) local: Option<SocketAddr>,
     pub(super) ip: HeaderValue,
     /// The port that was connected to.
     pub(super) port: HeaderValue,
@@ -21,6 +23,7 @@ impl Client {
         let unknown = || HeaderValue::from_static("unknown");
         Self {
             address: peer,
+            local,
             ip: peer.map_or_else(unknown, |peer| value_of(peer.ip())),
             port: local.map_or(80, |local| local.port()).into(),
             secure: false,
@@ -32,6 +35,16 @@ impl Client {
     /// `http` or `https`.
     pub(super) fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
+    }
+
+    /// Who has connected, and to what, if the former is known.
+    pub(super) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let peer = self.address?;
+        let unspecified: IpAddr = match peer.ip().to_canonical() {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        Some((peer, self.local.unwrap_or_else(|| (unspecified, 0).into())))
     }
 }
 

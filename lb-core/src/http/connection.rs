@@ -1,7 +1,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use super::{
     Options,
     body::RequestBody,
+    client::Client,
     dial::{KEEPALIVE_INTERVAL, dial},
     head,
 };
@@ -33,6 +34,8 @@ pub(super) struct Connection {
     idle_since: Instant,
     /// Who uses it, if it carries many requests.
     users: Option<Arc<()>>,
+    /// Whose requests it carries, if not anybody's.
+    owner: Option<Weak<Client>>,
 }
 
 enum Sender {
@@ -45,13 +48,16 @@ enum Sender {
 const STREAMS: usize = 100;
 
 impl Connection {
-    /// Opens a connection, within the limits of `options`.
+    /// Opens a connection, for the requests of its `owner` or of anybody, within the
+    /// limits of `options`.
     pub(super) async fn open(
         address: SocketAddr,
         transport: &Transport,
+        owner: Option<&Arc<Client>>,
         options: &Options,
     ) -> io::Result<Self> {
-        let stream = TokioIo::new(dial(address, transport, options).await?);
+        let stream =
+            TokioIo::new(dial(address, transport, owner.map(|owner| &**owner), options).await?);
         // The errors of a connection reach whoever waits for an answer; there is
         // nobody else to tell.
         let sender = if transport.protocol.is_http2() {
@@ -70,12 +76,28 @@ impl Connection {
         };
         let users = matches!(sender, Sender::Http2(_)).then(Arc::default);
         let secure = transport.protocol.is_tls();
-        Ok(Self { sender, secure, reused: false, idle_since: clock::now(), users })
+        let owner = owner.map(Arc::downgrade);
+        Ok(Self { sender, secure, reused: false, idle_since: clock::now(), users, owner })
     }
 
     /// Whether it carries many requests.
     pub(super) fn is_shared(&self) -> bool {
         self.users.is_some()
+    }
+
+    /// Whether it carries the requests of this client and of nobody else.
+    pub(super) fn is_of(&self, client: &Arc<Client>) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.as_ptr() == Arc::as_ptr(client))
+    }
+
+    /// Whether it carries the requests of one client.
+    pub(super) fn is_owned(&self) -> bool {
+        self.owner.is_some()
+    }
+
+    /// Whether there is nobody left whose requests it may carry.
+    pub(super) fn is_orphaned(&self) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.strong_count() == 0)
     }
 
     /// The same connection for somebody else, if it carries many requests and can carry
@@ -90,7 +112,7 @@ impl Connection {
         self.idle_since = clock::now();
         let (sender, users) = (Sender::Http2(sender.clone()), Some(Arc::clone(users)));
         let (secure, idle_since) = (self.secure, self.idle_since);
-        Some(Self { sender, secure, reused: true, idle_since, users })
+        Some(Self { sender, secure, reused: true, idle_since, users, owner: self.owner.clone() })
     }
 
     /// Sends a request, before the answer is waited for: nothing has to hold it
@@ -125,9 +147,12 @@ impl Connection {
         }
     }
 
-    /// Whether it is open and has been unused for less than `limit`.
+    /// Whether it is open, and has been unused for less than `limit`, by somebody who is
+    /// still there.
     pub(super) fn is_fresh(&self, now: Instant, limit: Duration) -> bool {
-        !self.is_closed() && now.saturating_duration_since(self.idle_since) < limit
+        !self.is_closed()
+            && !self.is_orphaned()
+            && now.saturating_duration_since(self.idle_since) < limit
     }
 }
 
@@ -160,8 +185,9 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let limit = Duration::from_secs(1);
-        let (transport, options) = (Transport::default(), Options::default());
-        let mut connection = Connection::open(address, &transport, &options).await.unwrap();
+        let options = Options { connect_timeout: limit, ..Options::default() };
+        let transport = Transport::default();
+        let mut connection = Connection::open(address, &transport, None, &options).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
         connection.rest();
         let rested = connection.idle_since;

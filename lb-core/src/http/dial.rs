@@ -17,8 +17,10 @@ use tokio::{
 #[cfg(feature = "tls")]
 use tokio_rustls::client::TlsStream;
 
-use super::Options;
-use crate::{health, registry::Transport};
+use super::{Options, client::Client};
+use crate::registry::{ProxyProtocol, Transport};
+#[cfg(feature = "server")]
+use crate::server::proxy_protocol::{Addresses, write_v1, write_v2};
 
 /// A connection on which HTTP can be spoken.
 pub(super) enum Stream {
@@ -34,41 +36,46 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_interval(Duration::from_secs(5))
     .with_retries(3);
 
-/// Opens a connection, within the limits of `options`.
+/// Opens a connection, within the limits of `options`, that is for a client, or for the
+/// proxy itself, where the transport tells.
 pub(super) async fn dial(
     address: SocketAddr,
     transport: &Transport,
+    client: Option<&Client>,
     options: &Options,
 ) -> io::Result<Stream> {
     let limit = options.connect_timeout;
-    let stream = time::timeout(limit, TcpStream::connect(address)).await.map_err(|_| {
+    let mut stream = time::timeout(limit, TcpStream::connect(address)).await.map_err(|_| {
         io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {limit:?}"))
     })??;
     stream.set_nodelay(true)?;
     // An endpoint whose network is gone says nothing, ever; a tunnel to it
     // would stay.
     SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
+    if let Some(version) = transport.proxy_protocol {
+        stream.write_all(&header(version, client)?).await?;
+    }
     if transport.protocol.is_tls() {
         return secure(stream, address, transport, options).await;
     }
     Ok(Stream::Plain(stream))
 }
 
-/// Whether an endpoint lets a connection be made, which is closed at once: no request
-/// is sent.
-pub(super) async fn probe(
-    address: SocketAddr,
-    transport: &Transport,
-    options: &Options,
-) -> io::Result<()> {
-    if !transport.protocol.is_tls() {
-        return health::accepts(address, options.connect_timeout).await;
-    }
-    let mut stream = dial(address, transport, options).await?;
-    // Else it would look as if somebody had cut the connection. Whether that gets there
-    // is not what was asked.
-    let _ = stream.shutdown().await;
-    Ok(())
+/// The PROXY header of a connection; without a client the proxy speaks for itself.
+#[cfg(feature = "server")]
+fn header(version: ProxyProtocol, client: Option<&Client>) -> io::Result<Vec<u8>> {
+    let ends = client.and_then(Client::ends);
+    let addresses = ends.map(|(source, destination)| Addresses { source, destination });
+    Ok(match version {
+        ProxyProtocol::V1 => write_v1(addresses),
+        ProxyProtocol::V2 => write_v2(addresses),
+    })
+}
+
+#[cfg(not(feature = "server"))]
+fn header(_: ProxyProtocol, _: Option<&Client>) -> io::Result<Vec<u8>> {
+    let missing = "PROXY headers are not sent: lb-core is built without the feature server";
+    Err(io::Error::new(io::ErrorKind::Unsupported, missing))
 }
 
 #[cfg(feature = "tls")]

@@ -2,7 +2,6 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     future::poll_fn,
-    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -18,9 +17,9 @@ use tokio::{
 use super::{
     Controls, Options,
     controls::{Command, Drained},
-    dial::probe,
     journal::Journal,
     pools::Pools,
+    probe::{explain, hint, probe},
     proxy::Shared,
     reminder::Reminder,
     table::Table,
@@ -282,7 +281,7 @@ impl Driver {
             loop {
                 // They may be others by now.
                 let options = Arc::clone(&shared.table.load().options);
-                let probed = probe(upstream.address, &upstream.transport, &options).await;
+                let probed = probe(&upstream, &options).await;
                 let Err(error) = probed else { break };
                 tracing::trace!(endpoint = %upstream.name, %error, "is not there yet");
                 upstream.set_trouble(Speaker::Probe, Some(explain(&upstream, &error)));
@@ -358,20 +357,6 @@ impl Drop for Driver {
                 probe.abort();
             }
         }
-    }
-}
-
-fn explain(upstream: &Upstream, error: &io::Error) -> String {
-    format!("{} does not accept connections yet: {error}", upstream.address)
-}
-
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::InvalidData => {
-            "does it speak TLS there? That is set by VIRTUAL_PROTO or lb.proto, what is \
-             verified by lb.tls.verify and lb.tls.name"
-        }
-        _ => "does it listen there? The port is set by VIRTUAL_PORT or lb.port",
     }
 }
 

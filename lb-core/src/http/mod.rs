@@ -37,6 +37,7 @@ mod options;
 mod outgoing;
 mod plane;
 mod pools;
+mod probe;
 mod progress;
 mod proxy;
 mod queue;

@@ -114,9 +114,9 @@ impl Proxy {
     #[must_use]
     pub fn secure(mut self, secure: bool) -> Self {
         if secure {
-            let address = self.client.address;
+            let (address, local) = (self.client.address, self.client.local);
             let (ip, port) = (self.client.ip.clone(), self.client.port.clone());
-            self.client = Arc::new(Client { address, ip, port, secure });
+            self.client = Arc::new(Client { address, local, ip, port, secure });
         }
         self
     }
@@ -190,7 +190,8 @@ impl Proxy {
         let upgrade = sent.upgrade;
         let request = Request::from_parts(head, body);
 
-        let (response, carried) = forward(&self.shared, service, request, exchange).await?;
+        let (response, carried) =
+            forward(&self.shared, &self.client, service, request, exchange).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
             // Nobody asked; what follows would not be HTTP.
             return Err(Refusal::Reset);

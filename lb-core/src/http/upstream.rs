@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use super::{
     Options,
     body::RequestBody,
+    client::Client,
     connection::Connection,
     forward::{Leave, Waits},
     lane::Lane,
@@ -140,16 +141,22 @@ impl Upstream {
         (self.id.clone(), self.address, self.transport.clone())
     }
 
-    /// An idle connection of this worker, for a request that may be repeated or
-    /// not.
-    pub(super) fn pooled(&self, worker: usize, repeatable: bool) -> Option<Connection> {
-        self.lane(worker).take(repeatable)
+    /// An idle connection of this worker, for a request of this client that may be
+    /// repeated or not.
+    pub(super) fn pooled(
+        &self,
+        worker: usize,
+        client: &Arc<Client>,
+        repeatable: bool,
+    ) -> Option<Connection> {
+        self.lane(worker).take(self.owner(client), repeatable)
     }
 
-    /// A new connection for `worker`. The time that took goes into `duration`.
+    /// A new connection for `worker` and a request of this client. The time that took goes into `duration`.
     pub(super) async fn connect(
         &self,
         worker: usize,
+        client: &Arc<Client>,
         options: &Options,
         duration: &Histogram,
     ) -> io::Result<Connection> {
@@ -158,9 +165,10 @@ impl Upstream {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it has left"));
         }
         let started = clock::now();
+        let owner = self.owner(client);
         let mut opened = tokio::select! {
             biased;
-            opened = Connection::open(self.address, &self.transport, options) => opened,
+            opened = Connection::open(self.address, &self.transport, owner, options) => opened,
             // Whoever accepts now may be another container.
             () = left => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it has left")),
         };
@@ -375,11 +383,15 @@ impl Upstream {
         lock(&self.troubles)[speaker as usize] = trouble;
     }
 
-    /// Sets the gauges to what is true now.
-    pub(super) fn observe(&self) {
-        self.metrics.in_flight.set(self.load.in_flight() as f64);
-        let idle: usize = self.lanes.iter().map(Lane::idle).sum();
-        self.metrics.idle.set(idle as f64);
+    /// How many connections are idle.
+    pub(super) fn idle(&self) -> usize {
+        self.lanes.iter().map(Lane::idle).sum()
+    }
+
+    /// To whom a connection belongs that is for this client; to nobody where all
+    /// clients may use it.
+    fn owner<'a>(&self, client: &'a Arc<Client>) -> Option<&'a Arc<Client>> {
+        self.transport.proxy_protocol.is_some().then_some(client)
     }
 
     fn lane(&self, worker: usize) -> &Lane {

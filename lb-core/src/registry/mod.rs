@@ -9,6 +9,7 @@ mod host;
 mod linger;
 mod plan;
 mod protocol;
+mod proxy_protocol;
 mod routes;
 mod transport;
 
@@ -31,6 +32,7 @@ pub use host::{HostPattern, InvalidHost};
 pub use linger::Lingering;
 pub use plan::{Conflict, Plan, PlannedEndpoint, PlannedService, Unrouted};
 pub use protocol::{Protocol, UnknownProtocol};
+pub use proxy_protocol::{ProxyProtocol, UnknownProxyProtocol};
 pub use routes::Routes;
 pub use transport::{InvalidServerName, ServerName, Transport, UnknownVerification, Verification};
 
@@ -70,6 +72,9 @@ pub struct Binding {
     pub server_name: Option<ServerName>,
     /// Of TLS: which certificate it has to show; `None` for what the proxy takes.
     pub verification: Option<Verification>,
+    /// The version of the PROXY header that is to tell it whose requests come; none.
+    /// The proxy sends them with the feature `server`.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// The algorithm it asks for; `None` to go along with the others.
     pub algorithm: Option<Algorithm>,
     /// The time over which it wants new endpoints to be given more and more
@@ -86,6 +91,7 @@ impl Binding {
             protocol: Protocol::Http1,
             server_name: None,
             verification: None,
+            proxy_protocol: None,
             algorithm: None,
             slow_start: None,
         }

@@ -1,6 +1,6 @@
 use std::{error, fmt, net::IpAddr, str::FromStr, sync::Arc};
 
-use super::{Binding, HostPattern, Protocol};
+use super::{Binding, HostPattern, Protocol, ProxyProtocol};
 
 /// How connections to an endpoint are made. Those to one address that are made in
 /// different ways are no connections of each other.
@@ -16,15 +16,17 @@ pub struct Transport {
     /// Whose certificate it has to show; `None` for what the proxy takes where nobody
     /// says. Without TLS there is none.
     pub verification: Option<Verification>,
+    /// The PROXY header that comes first, if any does.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 impl Transport {
     /// Without being told the name, the endpoint is asked for the host that it serves,
     /// if that is one: connections are for all that a wildcard stands for.
     pub(super) fn of(binding: &Binding) -> Self {
-        let protocol = binding.protocol;
+        let Binding { protocol, proxy_protocol, .. } = *binding;
         if !protocol.is_tls() {
-            return Self { protocol, ..Self::default() };
+            return Self { protocol, proxy_protocol, ..Self::default() };
         }
         let host = || match &binding.host {
             HostPattern::Exact(host) => Some(ServerName::new(host)),
@@ -34,6 +36,7 @@ impl Transport {
             protocol,
             server_name: binding.server_name.clone().or_else(host),
             verification: binding.verification,
+            proxy_protocol,
         }
     }
 }
