@@ -1,4 +1,4 @@
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use ::http::HeaderValue;
 
@@ -38,13 +38,14 @@ impl Client {
     }
 
     /// Who has connected, and to what, if the former is known.
+    #[cfg(feature = "server")]
     pub(super) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
         let peer = self.address?;
-        let unspecified: IpAddr = match peer.ip().to_canonical() {
-            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        let unspecified = match peer.ip().to_canonical() {
+            IpAddr::V4(_) => SocketAddr::from(([0; 4], 0)),
+            IpAddr::V6(_) => SocketAddr::from(([0_u16; 8], 0)),
         };
-        Some((peer, self.local.unwrap_or_else(|| (unspecified, 0).into())))
+        Some((peer, self.local.unwrap_or(unspecified)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{error, fmt, str::FromStr};
 ///
 /// It names one client, so such a connection carries requests of that client alone,
 /// and there is one at least for each client of an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProxyProtocol {
     /// A line of text.
     V1,

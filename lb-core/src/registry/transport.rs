@@ -4,7 +4,7 @@ use super::{Binding, HostPattern, Protocol, ProxyProtocol};
 
 /// How connections to an endpoint are made. Those to one address that are made in
 /// different ways are no connections of each other.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Transport {
     /// What is spoken there.
@@ -42,7 +42,7 @@ impl Transport {
 }
 
 /// The name of a server, as TLS has it: a host, or an address.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServerName(Arc<str>);
 
 impl ServerName {
@@ -91,7 +91,7 @@ impl error::Error for InvalidServerName {}
 
 /// Which certificates of an endpoint are believed. Which files there are to choose from
 /// is up to who runs the proxy, so an endpoint can only name the choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verification {
     /// All: what is sent can be read and changed by whoever sits in between.
     Off,

@@ -40,7 +40,8 @@ impl Announced {
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let (header, start) = read(&mut stream, MAX_LEN).await.unwrap();
-                let header = header.expect("connections begin with a header");
+                // Connections begin with one, whoever opens them.
+                let header = header.unwrap();
                 seen.lock().unwrap().push(header.clone());
                 let Some(Addresses { source, .. }) = header.addresses else { continue };
                 let service = service_fn(move |_: Request<Incoming>| async move {
