@@ -2,14 +2,14 @@
 //! sockets between them.
 #![cfg(all(feature = "http", feature = "server"))]
 
-#[path = "proxy/gauges.rs"]
-mod gauges;
 #[path = "proxy/grpc.rs"]
 mod grpc;
 #[path = "proxy/http2.rs"]
 mod http2;
 #[path = "proxy/limits.rs"]
 mod limits;
+#[path = "proxy/numbers.rs"]
+mod numbers;
 #[path = "proxy/proxy_protocol.rs"]
 mod proxy_protocol;
 mod support;

@@ -41,7 +41,10 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-use super::support::{self, Lb};
+use super::{
+    numbers::Numbers,
+    support::{self, Lb},
+};
 
 /// Signs certificates, and is known by a file.
 struct Authority {
@@ -310,6 +313,8 @@ async fn who_does_not_speak_tls_gets_no_requests() {
 
 #[tokio::test]
 async fn one_whose_certificate_goes_bad_costs_nobody_an_answer() {
+    let numbers = Numbers::default();
+    let _recorder = metrics::set_default_local_recorder(&numbers);
     let authority = Authority::new();
     let good = || authority.sign("app.local", b"http/1.1", |_| {});
     let (stays, breaks) = (Secure::start(good()).await, Secure::start(good()).await);
@@ -323,6 +328,8 @@ async fn one_whose_certificate_goes_bad_costs_nobody_an_answer() {
         assert_eq!(client.get("app.local", "/close").await.status, 200);
     }
     assert_eq!(lb.standing("app.local", "2"), "connecting");
+    assert_eq!(numbers.counter("lb_upstream_connects_total", "tls"), 1);
+    assert_eq!(numbers.counter("lb_retries_total", "connect"), 1);
     breaks.becomes(good());
     lb.ready("app.local", 2).await;
 }
