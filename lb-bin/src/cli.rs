@@ -1,12 +1,14 @@
 mod acme;
 mod https;
 mod limits;
+mod upstream;
 
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use acme::AcmeOptions;
 pub(crate) use https::HttpsOptions;
 pub(crate) use limits::LimitOptions;
+pub(crate) use upstream::UpstreamOptions;
 
 /// A load balancer for containers.
 ///
@@ -287,6 +289,9 @@ pub(crate) struct Options {
 
     #[command(flatten)]
     pub(crate) acme: AcmeOptions,
+
+    #[command(flatten)]
+    pub(crate) upstream_tls: UpstreamOptions,
 
     #[command(flatten)]
     pub(crate) limits: LimitOptions,

@@ -9,7 +9,7 @@ use std::{
 use clap::ArgMatches;
 use lb_core::{
     balance::Algorithm,
-    http::{Destination, Forwarding, Trust},
+    http::{Destination, Forwarding, Trust, UpstreamTls},
 };
 
 use crate::{
@@ -28,6 +28,7 @@ use parse::{
 };
 use services::services;
 use setting::{Origins, Setting};
+use upstream::upstream_tls;
 
 pub(crate) use acme::Acme;
 pub(crate) use https::{Https, Listeners as TlsListeners};
@@ -42,6 +43,7 @@ mod limits;
 mod parse;
 mod services;
 mod setting;
+mod upstream;
 
 /// The host that stands for all hosts nobody names, where servers are given
 /// without one.
@@ -71,6 +73,7 @@ pub(crate) struct Config {
     /// Whether somebody has thought about who is believed.
     pub(crate) trust_was_said: bool,
     pub(crate) connect_timeout: Duration,
+    pub(crate) upstream_tls: UpstreamTls,
     pub(crate) wait: Duration,
     pub(crate) wait_limit: usize,
     pub(crate) retry_share: f64,
@@ -186,6 +189,7 @@ impl Config {
                 &file.connect_timeout,
                 250,
             )?,
+            upstream_tls: upstream_tls(&options.upstream_tls, &from, &file)?,
             wait: time("wait", &options.wait, &file.wait, 10_000)?,
             wait_limit: setting("wait_limit", &options.wait_limit, &file.wait_limit)
                 .map_or(Ok(1024), |given| given.parse(|text| number(text, 0)))?,

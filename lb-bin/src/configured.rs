@@ -25,6 +25,9 @@ pub(crate) async fn servers(services: &[Service]) -> anyhow::Result<Vec<Server>>
             })? {
                 let mut binding = Binding::new(service.host.clone(), Some(address));
                 binding.protocol = service.protocol;
+                binding.verification = service.verification;
+                binding.server_name.clone_from(&service.server_name);
+                binding.proxy_protocol = service.proxy_protocol;
                 binding.algorithm = service.algorithm;
                 binding.https = service.https.clone();
                 let bindings = servers.entry(name(endpoint, address)).or_default();
@@ -80,6 +83,9 @@ mod tests {
             endpoints: vec![HostAndPort { host: host.into(), port }],
             algorithm: None,
             protocol: Protocol::default(),
+            verification: None,
+            server_name: None,
+            proxy_protocol: None,
             https: Https::default(),
         }
     }

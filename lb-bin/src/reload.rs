@@ -150,6 +150,7 @@ pub(crate) fn options(
     let mut options = Options::default();
     options.workers = config.workers();
     options.connect_timeout = config.connect_timeout;
+    options.upstream_tls = Some(config.upstream_tls.clone());
     options.wait = config.wait;
     options.wait_limit = config.wait_limit;
     options.retry_share = config.retry_share;

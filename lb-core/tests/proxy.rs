@@ -8,9 +8,16 @@ mod grpc;
 mod http2;
 #[path = "proxy/limits.rs"]
 mod limits;
+#[path = "proxy/numbers.rs"]
+mod numbers;
+#[path = "proxy/proxy_protocol.rs"]
+mod proxy_protocol;
 mod support;
 #[path = "proxy/trouble.rs"]
 mod trouble;
+#[cfg(feature = "tls")]
+#[path = "proxy/upstream_tls.rs"]
+mod upstream_tls;
 
 use std::time::Duration;
 

@@ -71,6 +71,9 @@ pub(crate) fn register(
         let acme = settings.acme.of(&host);
         let mut binding = Binding::new(host, address);
         binding.protocol = settings.protocol;
+        binding.verification = settings.verification;
+        binding.server_name = settings.server_name.clone();
+        binding.proxy_protocol = settings.proxy_protocol;
         binding.algorithm = settings.algorithm;
         binding.slow_start = settings.slow_start;
         binding.https = settings.https.clone();

@@ -2,11 +2,14 @@
 
 mod https;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};
 
 use lb_core::{
     balance::Algorithm,
-    registry::{HostPattern, Https, Problem, Protocol, UnknownProtocol},
+    registry::{
+        HostPattern, Https, Problem, Protocol, ProxyProtocol, ServerName, UnknownProtocol,
+        Verification,
+    },
 };
 
 use crate::container::Container;
@@ -14,10 +17,13 @@ use crate::container::Container;
 use https::Acme;
 
 /// The labels that are read. A label under `lb.` that isn't here is a mistake.
-const LABELS: [&str; 14] = [
+const LABELS: [&str; 17] = [
     "lb.host",
     "lb.port",
     "lb.proto",
+    "lb.upstream_verify",
+    "lb.upstream_name",
+    "lb.proxy_protocol",
     "lb.algorithm",
     "lb.weight",
     "lb.ready",
@@ -74,6 +80,9 @@ pub(crate) struct Settings {
     pub(crate) hosts: Vec<HostPattern>,
     pub(crate) port: u16,
     pub(crate) protocol: Protocol,
+    pub(crate) verification: Option<Verification>,
+    pub(crate) server_name: Option<ServerName>,
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
     pub(crate) algorithm: Option<Algorithm>,
     pub(crate) weight: u32,
     pub(crate) ready: Ready,
@@ -100,7 +109,14 @@ impl Settings {
         let hosts = reader.hosts();
         let port = reader.port();
         let protocol = reader.protocol();
-        let servable = reader.servable();
+        let before = reader.problems.len();
+        let verification = reader.label("lb.upstream_verify", from_str);
+        let server_name = reader.label("lb.upstream_name", from_str);
+        let proxy_protocol = reader.label("lb.proxy_protocol", from_str);
+        // Without the first it would be trusted though it isn't to be, without the last
+        // it would understand nothing.
+        let understood = reader.problems.len() == before;
+        let servable = reader.servable() && understood;
         let algorithm = reader.label("lb.algorithm", |text| {
             text.parse().map_err(|error| format!("{error}; it has no say"))
         });
@@ -127,6 +143,9 @@ impl Settings {
             hosts: if servable { hosts } else { vec![] },
             port: port.unwrap_or(DEFAULT_PORT),
             protocol: protocol.unwrap_or_default(),
+            verification,
+            server_name,
+            proxy_protocol,
             algorithm,
             weight: weight.unwrap_or(1),
             ready: ready.unwrap_or_default(),
@@ -242,6 +261,10 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn from_str<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -319,6 +342,8 @@ mod tests {
         let protocol = |env: &[&str], labels: &[(&str, &str)]| read(env, labels).protocol;
         assert_eq!(protocol(&[host], &[]), Protocol::Http1);
         assert_eq!(protocol(&[host, "VIRTUAL_PROTO=grpc"], &[]), Protocol::Http2);
+        assert_eq!(protocol(&[host, "VIRTUAL_PROTO=https"], &[]), Protocol::Http1Tls);
+        assert_eq!(protocol(&[host, "VIRTUAL_PROTO=grpcs"], &[]), Protocol::Http2Tls);
         assert_eq!(
             protocol(&[host, "VIRTUAL_PROTO=http"], &[("lb.proto", "h2c")]),
             Protocol::Http2
@@ -336,7 +361,7 @@ mod tests {
             ("VIRTUAL_PROTO=http", true),
             ("VIRTUAL_PROTO=", true),
             ("VIRTUAL_PROTO=grpc", true),
-            ("VIRTUAL_PROTO=https", false),
+            ("VIRTUAL_PROTO=https", true),
             ("VIRTUAL_PROTO=uwsgi", false),
             ("VIRTUAL_HOST_MULTIPORTS=a.test: {}", false),
             ("NETWORK_ACCESS=external", true),
@@ -345,6 +370,32 @@ mod tests {
             let settings = read(&["VIRTUAL_HOST=a.test", entry], &[]);
             assert_eq!(settings.hosts.len(), usize::from(routed), "{entry}");
             assert_eq!(settings.problems.len(), usize::from(!routed), "{entry}");
+        }
+    }
+
+    #[test]
+    fn who_asks_for_a_way_to_connect_that_is_not_known_is_not_routed() {
+        let host = "VIRTUAL_HOST=a.test";
+        let told = read(
+            &[host],
+            &[
+                ("lb.upstream_verify", " ca"),
+                ("lb.upstream_name", "in.test"),
+                ("lb.proxy_protocol", "v2"),
+            ],
+        );
+        assert_eq!(told.proxy_protocol, Some(ProxyProtocol::V2));
+        assert_eq!((told.verification, hosts(&told).len()), (Some(Verification::Ca), 1));
+        assert_eq!(told.server_name.unwrap().as_str(), "in.test");
+        for (key, bad) in [
+            ("lb.upstream_verify", "/etc/ssl/ca.pem"),
+            ("lb.upstream_verify", ""),
+            ("lb.upstream_name", "*.test"),
+            ("lb.proxy_protocol", "3"),
+        ] {
+            let settings = read(&[host], &[(key, bad)]);
+            assert_eq!(hosts(&settings), [""; 0], "{bad}");
+            assert_eq!(problems(&settings), [(key, bad)]);
         }
     }
 

@@ -86,11 +86,21 @@ fn plain(settings: &Settings) -> String {
     let hosts: Vec<_> = settings.hosts.iter().map(ToString::to_string).collect();
     let ready = if settings.ready == Ready::Accept { "accept" } else { "healthy" };
     let mut plain = format!(
-        "lb.host={}\nlb.port={}\nlb.weight={}\nlb.ready={ready}",
+        "lb.host={}\nlb.port={}\nlb.proto={}\nlb.weight={}\nlb.ready={ready}",
         hosts.join(","),
         settings.port,
+        settings.protocol,
         settings.weight,
     );
+    if let Some(verification) = settings.verification {
+        plain += &format!("\nlb.upstream_verify={verification}");
+    }
+    if let Some(name) = &settings.server_name {
+        plain += &format!("\nlb.upstream_name={name}");
+    }
+    if let Some(version) = settings.proxy_protocol {
+        plain += &format!("\nlb.proxy_protocol={version}");
+    }
     if let Some(algorithm) = settings.algorithm {
         plain += &format!("\nlb.algorithm={algorithm}");
     }

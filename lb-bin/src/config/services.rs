@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, str::FromStr};
 
 use lb_core::{
     balance::Algorithm,
-    registry::{HostPattern, Https, Protocol},
+    registry::{HostPattern, Https, Protocol, ProxyProtocol, ServerName, Verification},
 };
 
 use super::{
@@ -23,6 +23,9 @@ pub(crate) struct Service {
     pub(crate) endpoints: Vec<HostAndPort>,
     pub(crate) algorithm: Option<Algorithm>,
     pub(crate) protocol: Protocol,
+    pub(crate) verification: Option<Verification>,
+    pub(crate) server_name: Option<ServerName>,
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
     pub(crate) https: Https,
 }
 
@@ -61,6 +64,9 @@ pub(super) fn services(
                     endpoints,
                     algorithm: None,
                     protocol: Protocol::default(),
+                    verification: None,
+                    server_name: None,
+                    proxy_protocol: None,
                     https: Https::default(),
                 });
             }
@@ -86,6 +92,9 @@ pub(super) fn services(
             endpoints: list.parse(|_| endpoints(service.endpoints.iter().map(String::as_str)))?,
             algorithm: said(setting, "algorithm", &service.algorithm)?,
             protocol: said(setting, "protocol", &service.protocol)?.unwrap_or_default(),
+            verification: said(setting, "upstream_verify", &service.upstream_verify)?,
+            server_name: said(setting, "upstream_name", &service.upstream_name)?,
+            proxy_protocol: said(setting, "proxy_protocol", &service.proxy_protocol)?,
             https: https(setting, service)?,
         });
     }

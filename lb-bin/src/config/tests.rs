@@ -2,7 +2,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use lb_core::{
     http::{self, Trust},
-    registry::{Hsts, HttpsMethod},
+    registry::{Hsts, HttpsMethod, Protocol, ProxyProtocol, Verification},
     server,
 };
 
@@ -108,6 +108,48 @@ fn who_passes_connections_on_can_be_said() {
     assert_eq!(from(&["--proxy-protocol=10.0.0.0/8"], &[]), "10.0.0.0/8".parse().ok());
     let error = read(&["--proxy-protocol=on"], &[]).unwrap_err();
     assert!(error.starts_with(r#"--proxy-protocol is "on": "#), "{error}");
+}
+
+#[test]
+fn how_containers_are_connected_to_can_be_said() {
+    let ca = rcgen::generate_simple_self_signed(["a".into()]).unwrap().cert.pem();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, ca).unwrap();
+    let ca = format!("--upstream-ca={}", file.path().display());
+    let usual = |flags: &[&str]| read(flags, &[]).unwrap().upstream_tls.usual();
+    assert_eq!(usual(&[]), Verification::Off);
+    assert_eq!(usual(&["--upstream-verify=webpki"]), Verification::Webpki);
+    assert_eq!(usual(&[&ca]), Verification::Ca);
+    assert_eq!(usual(&[&ca, "--upstream-verify=off"]), Verification::Off);
+    for (flag, remedy) in [
+        ("--upstream-verify=ca", "name the file of authorities with --upstream-ca"),
+        ("--upstream-verify=on", "use off, webpki or ca"),
+        ("--upstream-ca=/nowhere.pem", "No such file"),
+    ] {
+        let error = read(&[flag], &[]).unwrap_err();
+        let (flag, value) = flag.split_once('=').unwrap();
+        assert!(error.starts_with(&format!("{flag} is {value:?}: ")), "{error}");
+        assert!(error.contains(remedy), "{error}");
+    }
+    let file = written(
+        r#"
+        upstream_verify = "webpki"
+        [[service]]
+        host = "a"
+        endpoints = ["x:443"]
+        protocol = "https"
+        upstream_verify = "off"
+        upstream_name = "x.test"
+        proxy_protocol = "v1"
+        "#,
+    );
+    let file = file.unwrap();
+    let service = &file.services[0];
+    assert_eq!(file.upstream_tls.usual(), Verification::Webpki);
+    assert_eq!(service.protocol, Protocol::Http1Tls);
+    assert_eq!(service.verification, Some(Verification::Off));
+    assert_eq!(service.server_name, "x.test".parse().ok());
+    assert_eq!(service.proxy_protocol, Some(ProxyProtocol::V1));
 }
 
 #[test]

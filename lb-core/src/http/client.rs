@@ -8,6 +8,8 @@ use ::http::HeaderValue;
 pub(super) struct Client {
     /// Who has connected.
     pub(super) address: Option<SocketAddr>,
+    /// What was connected to.
+    pub(super) local: Option<SocketAddr>,
     pub(super) ip: HeaderValue,
     /// The port that was connected to.
     pub(super) port: HeaderValue,
@@ -24,6 +26,7 @@ impl Client {
         let unknown = || HeaderValue::from_static("unknown");
         Self {
             address: peer,
+            local,
             ip: peer.map_or_else(unknown, |peer| value_of(peer.ip())),
             port: local.map_or(80, |local| local.port()).into(),
             secure: false,
@@ -37,6 +40,17 @@ impl Client {
     /// `http` or `https`.
     pub(super) fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
+    }
+
+    /// Who has connected, and to what, if the former is known.
+    #[cfg(feature = "server")]
+    pub(super) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let peer = self.address?;
+        let unspecified = match peer.ip().to_canonical() {
+            IpAddr::V4(_) => SocketAddr::from(([0; 4], 0)),
+            IpAddr::V6(_) => SocketAddr::from(([0_u16; 8], 0)),
+        };
+        Some((peer, self.local.unwrap_or(unspecified)))
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -13,22 +13,29 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustix::io::Errno;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::{net::TcpStream, time};
 
-use super::{body::RequestBody, head};
-use crate::{clock, registry::Protocol};
+use super::{
+    Options,
+    body::RequestBody,
+    client::Client,
+    dial::{KEEPALIVE_INTERVAL, dial},
+    head,
+};
+use crate::{clock, registry::Transport};
 
 /// A connection to an endpoint that carries one request at a time, or what is needed
 /// of one that carries many.
 pub(super) struct Connection {
     sender: Sender,
+    secure: bool,
     /// It has carried a request before, so the other side may have closed it
     /// without our having seen that yet.
     pub(super) reused: bool,
     idle_since: Instant,
     /// Who uses it, if it carries many requests.
     users: Option<Arc<()>>,
+    /// Whose requests it carries, if not anybody's.
+    owner: Option<Weak<Client>>,
 }
 
 enum Sender {
@@ -40,55 +47,57 @@ enum Sender {
 /// at the least (RFC 9113, section 6.5.2). Beyond what one allows they would wait.
 const STREAMS: usize = 100;
 
-/// When silent connections are asked whether anybody is there, and given up.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
-    .with_time(KEEPALIVE_INTERVAL)
-    .with_interval(Duration::from_secs(5))
-    .with_retries(3);
-
 impl Connection {
-    /// Opens a connection within `limit`.
+    /// Opens a connection, for the requests of its `owner` or of anybody, within the
+    /// limits of `options`.
     pub(super) async fn open(
         address: SocketAddr,
-        protocol: Protocol,
-        limit: Duration,
+        transport: &Transport,
+        owner: Option<&Arc<Client>>,
+        options: &Options,
     ) -> io::Result<Self> {
-        let stream = time::timeout(limit, TcpStream::connect(address)).await.map_err(|_| {
-            io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {limit:?}"))
-        })??;
-        stream.set_nodelay(true)?;
-        // An endpoint whose network is gone says nothing, ever; a tunnel to it
-        // would stay.
-        SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
-        let stream = TokioIo::new(stream);
+        let stream =
+            TokioIo::new(dial(address, transport, owner.map(|owner| &**owner), options).await?);
         // The errors of a connection reach whoever waits for an answer; there is
         // nobody else to tell.
-        let sender = match protocol {
-            Protocol::Http1 => {
-                let (sender, connection) =
-                    http1::handshake(stream).await.map_err(io::Error::other)?;
-                tokio::spawn(connection.with_upgrades());
-                Sender::Http1(sender)
-            }
-            Protocol::Http2 => {
-                let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-                    .timer(TokioTimer::new())
-                    .keep_alive_interval(KEEPALIVE_INTERVAL)
-                    .handshake(stream)
-                    .await
-                    .map_err(io::Error::other)?;
-                tokio::spawn(connection);
-                Sender::Http2(sender)
-            }
+        let sender = if transport.protocol.is_http2() {
+            let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(KEEPALIVE_INTERVAL)
+                .handshake(stream)
+                .await
+                .map_err(io::Error::other)?;
+            tokio::spawn(connection);
+            Sender::Http2(sender)
+        } else {
+            let (sender, connection) = http1::handshake(stream).await.map_err(io::Error::other)?;
+            tokio::spawn(connection.with_upgrades());
+            Sender::Http1(sender)
         };
         let users = matches!(sender, Sender::Http2(_)).then(Arc::default);
-        Ok(Self { sender, reused: false, idle_since: clock::now(), users })
+        let secure = transport.protocol.is_tls();
+        let owner = owner.map(Arc::downgrade);
+        Ok(Self { sender, secure, reused: false, idle_since: clock::now(), users, owner })
     }
 
     /// Whether it carries many requests.
     pub(super) fn is_shared(&self) -> bool {
         self.users.is_some()
+    }
+
+    /// Whether it carries the requests of this client and of nobody else.
+    pub(super) fn is_of(&self, client: &Arc<Client>) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.as_ptr() == Arc::as_ptr(client))
+    }
+
+    /// Whether it carries the requests of one client.
+    pub(super) fn is_owned(&self) -> bool {
+        self.owner.is_some()
+    }
+
+    /// Whether there is nobody left whose requests it may carry.
+    pub(super) fn is_orphaned(&self) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.strong_count() == 0)
     }
 
     /// The same connection for somebody else, if it carries many requests and can carry
@@ -102,7 +111,8 @@ impl Connection {
         }
         self.idle_since = clock::now();
         let (sender, users) = (Sender::Http2(sender.clone()), Some(Arc::clone(users)));
-        Some(Self { sender, reused: true, idle_since: self.idle_since, users })
+        let (secure, idle_since) = (self.secure, self.idle_since);
+        Some(Self { sender, secure, reused: true, idle_since, users, owner: self.owner.clone() })
     }
 
     /// Sends a request, before the answer is waited for: nothing has to hold it
@@ -118,7 +128,7 @@ impl Connection {
                 Either::Left(sender.try_send_request(request))
             }
             Sender::Http2(sender) => {
-                head::to_http2(&mut request);
+                head::to_http2(&mut request, self.secure);
                 Either::Right(sender.try_send_request(request))
             }
         }
@@ -137,9 +147,12 @@ impl Connection {
         }
     }
 
-    /// Whether it is open and has been unused for less than `limit`.
+    /// Whether it is open, and has been unused for less than `limit`, by somebody who is
+    /// still there.
     pub(super) fn is_fresh(&self, now: Instant, limit: Duration) -> bool {
-        !self.is_closed() && now.saturating_duration_since(self.idle_since) < limit
+        !self.is_closed()
+            && !self.is_orphaned()
+            && now.saturating_duration_since(self.idle_since) < limit
     }
 }
 
@@ -172,7 +185,9 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let limit = Duration::from_secs(1);
-        let mut connection = Connection::open(address, Protocol::Http1, limit).await.unwrap();
+        let options = Options { connect_timeout: limit, ..Options::default() };
+        let transport = Transport::default();
+        let mut connection = Connection::open(address, &transport, None, &options).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
         connection.rest();
         let rested = connection.idle_since;

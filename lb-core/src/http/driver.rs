@@ -2,7 +2,6 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     future::poll_fn,
-    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -20,6 +19,7 @@ use super::{
     controls::{Command, Drained},
     journal::Journal,
     pools::Pools,
+    probe::{explain, hint, probe},
     proxy::Shared,
     reminder::Reminder,
     table::Table,
@@ -29,7 +29,7 @@ use crate::{
     clock,
     discovery::{Change, Discovery},
     endpoint::State,
-    health::{Readiness, accepts},
+    health::Readiness,
     registry::{Lingering, PlannedEndpoint, Registration, Registry},
 };
 
@@ -211,7 +211,7 @@ impl Driver {
         for endpoint in plan.services.iter().flat_map(|service| &service.endpoints) {
             known.insert(&endpoint.id);
             if let Some(address) = endpoint.address {
-                let key = (endpoint.id.clone(), address, endpoint.protocol);
+                let key = (endpoint.id.clone(), address, endpoint.transport.clone());
                 gone.remove(&key);
                 self.want(&key, endpoint);
             }
@@ -273,22 +273,22 @@ impl Driver {
             return;
         }
         let upstream = Arc::clone(&entry.upstream);
-        let limit = self.options.connect_timeout;
-        let done = self.probes.clone();
+        let (shared, done) = (Arc::clone(&self.shared), self.probes.clone());
         let probe = async move {
             let started = Instant::now();
             let readiness = Readiness::new(started);
             let (mut attempts, mut warned) = (1, false);
-            while let Err(error) = accepts(upstream.address, limit).await {
+            loop {
+                // They may be others by now.
+                let options = Arc::clone(&shared.table.load().options);
+                let probed = probe(&upstream, &options).await;
+                let Err(error) = probed else { break };
                 tracing::trace!(endpoint = %upstream.name, %error, "is not there yet");
                 upstream.set_trouble(Speaker::Probe, Some(explain(&upstream, &error)));
                 if !warned && started.elapsed() > LONG {
                     warned = true;
-                    tracing::warn!(
-                        endpoint = %upstream.name,
-                        "{}; does it listen there? The port is set by VIRTUAL_PORT or lb.port",
-                        explain(&upstream, &error)
-                    );
+                    let (why, hint) = (explain(&upstream, &error), hint(&error));
+                    tracing::warn!(endpoint = %upstream.name, "{why}; {hint}");
                 }
                 time::sleep(readiness.pause(Instant::now())).await;
                 attempts += 1;
@@ -358,10 +358,6 @@ impl Drop for Driver {
             }
         }
     }
-}
-
-fn explain(upstream: &Upstream, error: &io::Error) -> String {
-    format!("{} does not accept connections yet: {error}", upstream.address)
 }
 
 async fn until(at: Option<Instant>) {

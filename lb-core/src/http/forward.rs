@@ -11,6 +11,7 @@ use tokio::time;
 
 use super::{
     body::{RequestBody, Stopped},
+    client::Client,
     connection::{Connection, speaks_of_the_endpoint},
     error::Refusal,
     exchange::{Carried, Exchange},
@@ -55,6 +56,7 @@ const CONNECTS: usize = 32;
 /// connections only.
 pub(super) async fn forward(
     shared: &Shared,
+    client: &Arc<Client>,
     mut service: Arc<Service>,
     request: Request<RequestBody>,
     exchange: &mut Exchange,
@@ -85,10 +87,10 @@ pub(super) async fn forward(
         };
         exchange.attempted();
         let (upstream, metrics) = (&target.upstream, &service.shared.metrics);
-        let limit = service.options.connect_timeout;
-        let connected = match pooled.then(|| upstream.pooled(worker, repeatable)).flatten() {
+        let idle = pooled.then(|| upstream.pooled(worker, client, repeatable)).flatten();
+        let connected = match idle {
             Some(connection) => Ok(connection),
-            None => upstream.connect(worker, limit, &metrics.connect).await,
+            None => upstream.connect(worker, client, &service.options, &metrics.connect).await,
         };
         // It may have left, or been told to, while we were connecting: who
         // accepted may be another container that has been given its address.

@@ -1,7 +1,7 @@
 use std::{
     mem,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::connection::Connection;
+use super::{client::Client, connection::Connection};
 use crate::{
     clock::{self, duration_nanos},
     health::Heard,
@@ -45,11 +45,15 @@ const ONCE_IDLE_LIMIT: Duration = Duration::from_secs(1);
 const IDLE_MAX: usize = 256;
 
 impl Lane {
-    /// An idle connection, for a request that may be repeated or not.
-    pub(super) fn take(&self, repeatable: bool) -> Option<Connection> {
+    /// An idle connection that carries requests of its `owner`, or of anybody, for one
+    /// that may be repeated or not.
+    pub(super) fn take(&self, owner: Option<&Arc<Client>>, repeatable: bool) -> Option<Connection> {
         let now = clock::now();
         let limit = if repeatable { IDLE_LIMIT } else { ONCE_IDLE_LIMIT };
         let mut idle = lock(&self.idle);
+        if let Some(owner) = owner {
+            return take_of(owner, &mut idle, now, limit);
+        }
         loop {
             // The last one is the freshest.
             // One that is shared stays where it is.
@@ -75,6 +79,7 @@ impl Lane {
         }
         connection.rest();
         let mut idle = lock(&self.idle);
+        make_room(&mut idle, &connection);
         // Asked under the lock that closing takes: what is put in after its look
         // would stay, and keep a server waiting that is told to stop.
         if idle.len() < IDLE_MAX && wanted() {
@@ -85,6 +90,7 @@ impl Lane {
     /// Keeps a connection for others beside who has opened it, if it can be shared.
     pub(super) fn share(&self, connection: &mut Connection) {
         let mut idle = lock(&self.idle);
+        make_room(&mut idle, connection);
         if idle.len() < IDLE_MAX
             && let Some(shared) = connection.share()
         {
@@ -137,11 +143,97 @@ impl Lane {
     }
 }
 
+/// The same where each client has connections of its own.
+fn take_of(
+    owner: &Arc<Client>,
+    idle: &mut Vec<Connection>,
+    now: Instant,
+    limit: Duration,
+) -> Option<Connection> {
+    for at in (0..idle.len()).rev() {
+        let connection = &mut idle[at];
+        if !connection.is_of(owner) {
+            continue;
+        }
+        if let Some(shared) = connection.share() {
+            return Some(shared);
+        }
+        if connection.is_closed() {
+            idle.remove(at);
+        } else if !connection.is_shared() && connection.is_fresh(now, limit) {
+            return Some(idle.remove(at));
+        }
+    }
+    None
+}
+
+/// Lets the connections go of clients that have gone, if `another` one, that belongs to
+/// a client, needs their place.
+fn make_room(idle: &mut Vec<Connection>, another: &Connection) {
+    if idle.len() >= IDLE_MAX && another.is_owned() {
+        idle.retain(|connection| !connection.is_orphaned());
+    }
+}
+
 /// One request that waits for the head of its answer.
 pub(super) struct Waiting<'a>(&'a Lane);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.settled.fetch_add(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::{super::Options, *};
+    use crate::registry::Transport;
+
+    fn client() -> Arc<Client> {
+        Arc::new(Client::new(None, None))
+    }
+
+    async fn open(listener: &TcpListener, owner: &Arc<Client>) -> Connection {
+        let address = listener.local_addr().unwrap();
+        let limit = Duration::from_secs(20);
+        let options = Options { connect_timeout: limit, ..Options::default() };
+        let transport = Transport::default();
+        Connection::open(address, &transport, Some(owner), &options).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn connections_of_a_client_are_for_it_alone_and_go_when_it_has_gone() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let lane = Lane::default();
+        let (one, other) = (client(), client());
+        for owner in [&one, &other] {
+            lane.put(open(&listener, owner).await, || true);
+        }
+        let taken = lane.take(Some(&one), true).unwrap();
+        assert!(lane.take(Some(&one), true).is_none(), "what is left is another one's");
+        lane.put(taken, || true);
+        drop(one);
+        lane.close_stale(clock::now());
+        assert_eq!(lane.idle(), 1);
+        assert!(lane.take(Some(&other), true).is_some());
+    }
+
+    #[tokio::test]
+    async fn who_has_gone_makes_room() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        // All of them wait there.
+        let listener = socket.listen(1024).unwrap();
+        let lane = Lane::default();
+        let (here, gone) = (client(), client());
+        for _ in 0..IDLE_MAX {
+            lane.put(open(&listener, &gone).await, || true);
+        }
+        assert_eq!(lane.idle(), IDLE_MAX);
+        drop(gone);
+        lane.put(open(&listener, &here).await, || true);
+        assert_eq!(lane.idle(), 1);
     }
 }

@@ -24,6 +24,7 @@ mod body;
 mod client;
 mod connection;
 mod controls;
+mod dial;
 mod driver;
 mod error;
 mod exchange;
@@ -38,6 +39,7 @@ mod options;
 mod outgoing;
 mod plane;
 mod pools;
+mod probe;
 mod progress;
 mod proxy;
 mod queue;
@@ -47,6 +49,8 @@ mod table;
 mod timeouts;
 mod upgrade;
 mod upstream;
+#[cfg(feature = "tls")]
+mod upstream_tls;
 
 pub use access_log::{AccessLog, Destination};
 pub use body::{RequestBody, ResponseBody};
@@ -59,3 +63,5 @@ pub use https::Https;
 pub use options::Options;
 pub use plane::{EndpointReport, Plane, ServiceReport, Standing};
 pub use proxy::Proxy;
+#[cfg(feature = "tls")]
+pub use upstream_tls::UpstreamTls;

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use super::UpstreamTls;
 use super::{AccessLog, Forwarding};
 use crate::balance::Algorithm;
 
@@ -13,6 +15,10 @@ pub struct Options {
     /// container network it takes microseconds, and an address whose container
     /// is gone doesn't refuse but hangs.
     pub connect_timeout: Duration,
+    /// How TLS is spoken to endpoints, and whose certificates are believed; not at all:
+    /// those that ask for it are never ready.
+    #[cfg(feature = "tls")]
+    pub upstream_tls: Option<UpstreamTls>,
     /// The share of requests that may be sent again after they had gone out, and
     /// how many a second beside them, for each service; 0.2 and 10. Requests
     /// that never reached an endpoint don't count.
@@ -65,6 +71,8 @@ impl Default for Options {
         Self {
             workers: 1,
             connect_timeout: Duration::from_millis(250),
+            #[cfg(feature = "tls")]
+            upstream_tls: None,
             retry_share: 0.2,
             retries_per_second: 10.0,
             replay_limit: 64 << 10,

@@ -1,8 +1,16 @@
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+};
 
-use super::{proxy::Shared, table::Service};
+use super::{
+    proxy::Shared,
+    table::{Service, Target},
+};
 use crate::{
-    balance::Algorithm,
+    balance::{Algorithm, Member},
     endpoint::{EndpointId, State},
     registry::{Https, PlannedEndpoint, Unrouted},
 };
@@ -129,12 +137,29 @@ impl Plane {
             let metrics = &service.shared.metrics;
             metrics.endpoints(numbers);
             metrics.waiting.set(waiting(service) as f64);
-            for member in service.cluster.members() {
-                member.endpoint.target.upstream.observe();
-            }
         }
+        observe(table.services.iter().flat_map(|service| service.cluster.members()));
         let quarantined = table.unrouted.iter().filter(|unrouted| !unrouted.problems.is_empty());
         self.0.metrics.quarantined.set(quarantined.count() as f64);
+    }
+}
+
+/// Sets the gauges of these endpoints. One endpoint may be several upstreams, and one
+/// upstream be in several services.
+fn observe<'a>(members: impl Iterator<Item = &'a Member<Target>>) {
+    let mut seen = HashSet::new();
+    let mut sums = HashMap::new();
+    for Member { endpoint, .. } in members {
+        let upstream = &endpoint.target.upstream;
+        if seen.insert(Arc::as_ptr(upstream)) {
+            let (_, in_flight, idle) = sums.entry(&upstream.name).or_insert((upstream, 0, 0));
+            *in_flight += upstream.load.in_flight();
+            *idle += upstream.idle();
+        }
+    }
+    for (upstream, in_flight, idle) in sums.into_values() {
+        upstream.metrics.in_flight.set(in_flight as f64);
+        upstream.metrics.idle.set(idle as f64);
     }
 }
 

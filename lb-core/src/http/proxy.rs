@@ -235,7 +235,8 @@ impl Proxy {
         let upgrade = sent.upgrade;
         let request = Request::from_parts(head, body);
 
-        let (response, carried) = forward(&self.shared, service, request, exchange).await?;
+        let (response, carried) =
+            forward(&self.shared, &self.client, service, request, exchange).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
             // Nobody asked; what follows would not be HTTP.
             return Err(Refusal::Reset.into());

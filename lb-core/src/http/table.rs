@@ -9,7 +9,7 @@ use crate::{
     endpoint::{Endpoint, EndpointId},
     load::Lease,
     metrics,
-    registry::{HostPattern, Plan, PlannedService, Protocol, Routes, Unrouted},
+    registry::{HostPattern, Plan, PlannedService, Routes, Unrouted},
     resilience::budget::TokenBudget,
 };
 
@@ -117,7 +117,7 @@ impl Service {
         let known: HashMap<_, _> =
             targets.map(|target| (Arc::as_ptr(&target.upstream), target)).collect();
         let members = plan.endpoints.iter().filter_map(|endpoint| {
-            let key = (endpoint.id.clone(), endpoint.address?, endpoint.protocol);
+            let key = (endpoint.id.clone(), endpoint.address?, endpoint.transport.clone());
             let upstream = upstreams.get(&key)?;
             let known = known.get(&Arc::as_ptr(upstream)).map(|&target| target.clone());
             let target = known.unwrap_or_else(|| Target {
@@ -164,7 +164,7 @@ impl Service {
 
     /// Whether any of its endpoints does.
     pub(super) fn speaks_http2(&self) -> bool {
-        self.plan.endpoints.iter().any(|endpoint| endpoint.protocol == Protocol::Http2)
+        self.plan.endpoints.iter().any(|endpoint| endpoint.transport.protocol.is_http2())
     }
 
     /// Whether it is what would be made of these, its cluster of the upstreams

@@ -15,13 +15,16 @@ use hyper::body::Incoming;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
+    Options,
     body::RequestBody,
+    client::Client,
     connection::Connection,
     forward::{Leave, Waits},
     lane::Lane,
 };
 use crate::{
-    clock, endpoint::EndpointId, health::Heard, load::Load, metrics, registry::Protocol, sync::lock,
+    clock, endpoint::EndpointId, health::Heard, load::Load, metrics, registry::Transport,
+    sync::lock,
 };
 
 /// One address of one endpoint, and the connections to it.
@@ -32,7 +35,7 @@ pub(super) struct Upstream {
     pub(super) id: EndpointId,
     pub(super) name: Arc<str>,
     pub(super) address: SocketAddr,
-    pub(super) protocol: Protocol,
+    pub(super) transport: Transport,
     /// Names it where decisions on health are made: an endpoint with several
     /// addresses is several upstreams.
     pub(super) tag: EndpointId,
@@ -58,8 +61,9 @@ pub(super) struct Upstream {
     suspects: mpsc::UnboundedSender<Key>,
 }
 
-/// An endpoint may listen at several addresses, and speak this or that there.
-pub(super) type Key = (EndpointId, SocketAddr, Protocol);
+/// An endpoint may listen at several addresses, and be spoken to in this or that way
+/// there.
+pub(super) type Key = (EndpointId, SocketAddr, Transport);
 
 /// Who knows of trouble.
 #[derive(Clone, Copy)]
@@ -106,7 +110,7 @@ const TRIAL_TAKEN: u8 = 2;
 
 impl Upstream {
     pub(super) fn new(
-        (id, address, protocol): Key,
+        (id, address, transport): Key,
         name: Arc<str>,
         workers: usize,
         suspects: mpsc::UnboundedSender<Key>,
@@ -117,7 +121,7 @@ impl Upstream {
             id,
             name,
             address,
-            protocol,
+            transport,
             load: Arc::new(Load::new(false)),
             lanes: (0..workers.max(1)).map(|_| Lane::default()).collect(),
             leaving: AtomicBool::new(false),
@@ -134,21 +138,26 @@ impl Upstream {
     }
 
     pub(super) fn key(&self) -> Key {
-        (self.id.clone(), self.address, self.protocol)
+        (self.id.clone(), self.address, self.transport.clone())
     }
 
-    /// An idle connection of this worker, for a request that may be repeated or
-    /// not.
-    pub(super) fn pooled(&self, worker: usize, repeatable: bool) -> Option<Connection> {
-        self.lane(worker).take(repeatable)
+    /// An idle connection of this worker, for a request of this client that may be
+    /// repeated or not.
+    pub(super) fn pooled(
+        &self,
+        worker: usize,
+        client: &Arc<Client>,
+        repeatable: bool,
+    ) -> Option<Connection> {
+        self.lane(worker).take(self.owner(client), repeatable)
     }
 
-    /// A new connection, opened within `limit`, for `worker`. The time that took goes
-    /// into `duration`.
+    /// A new connection for `worker` and a request of this client. The time that took goes into `duration`.
     pub(super) async fn connect(
         &self,
         worker: usize,
-        limit: Duration,
+        client: &Arc<Client>,
+        options: &Options,
         duration: &Histogram,
     ) -> io::Result<Connection> {
         let left = self.left.notified();
@@ -156,9 +165,10 @@ impl Upstream {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it has left"));
         }
         let started = clock::now();
+        let owner = self.owner(client);
         let mut opened = tokio::select! {
             biased;
-            opened = Connection::open(self.address, self.protocol, limit) => opened,
+            opened = Connection::open(self.address, &self.transport, owner, options) => opened,
             // Whoever accepts now may be another container.
             () = left => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it has left")),
         };
@@ -171,6 +181,7 @@ impl Upstream {
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => self.metrics.refused.increment(1),
                 io::ErrorKind::TimedOut => self.metrics.timed_out.increment(1),
+                io::ErrorKind::InvalidData => self.metrics.insecure.increment(1),
                 _ => self.metrics.failed.increment(1),
             },
         }
@@ -372,11 +383,15 @@ impl Upstream {
         lock(&self.troubles)[speaker as usize] = trouble;
     }
 
-    /// Sets the gauges to what is true now.
-    pub(super) fn observe(&self) {
-        self.metrics.in_flight.set(self.load.in_flight() as f64);
-        let idle: usize = self.lanes.iter().map(Lane::idle).sum();
-        self.metrics.idle.set(idle as f64);
+    /// How many connections are idle.
+    pub(super) fn idle(&self) -> usize {
+        self.lanes.iter().map(Lane::idle).sum()
+    }
+
+    /// To whom a connection belongs that is for this client; to nobody where all
+    /// clients may use it.
+    fn owner<'a>(&self, client: &'a Arc<Client>) -> Option<&'a Arc<Client>> {
+        self.transport.proxy_protocol.is_some().then_some(client)
     }
 
     fn lane(&self, worker: usize) -> &Lane {

@@ -11,7 +11,9 @@ mod linger;
 mod plan;
 mod policy;
 mod protocol;
+mod proxy_protocol;
 mod routes;
+mod transport;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +36,9 @@ pub use linger::Lingering;
 pub use plan::{Conflict, Plan, PlannedEndpoint, PlannedService, Unrouted};
 pub use policy::{ClientCertificates, Policy, UnknownClientCertificates, UnknownPolicy};
 pub use protocol::{Protocol, UnknownProtocol};
+pub use proxy_protocol::{ProxyProtocol, UnknownProxyProtocol};
 pub use routes::Routes;
+pub use transport::{InvalidServerName, ServerName, Transport, UnknownVerification, Verification};
 
 /// What a source says of one instance: a container, a task, a line of
 /// configuration.
@@ -67,6 +71,14 @@ pub struct Binding {
     pub address: Option<SocketAddr>,
     /// What it speaks there.
     pub protocol: Protocol,
+    /// Of TLS: the name it is to be asked for, which its certificate has to be for;
+    /// `None` for the host, unless that is a wildcard.
+    pub server_name: Option<ServerName>,
+    /// Of TLS: which certificate it has to show; `None` for what the proxy takes.
+    pub verification: Option<Verification>,
+    /// The version of the PROXY header that is to tell it whose requests come; none.
+    /// The proxy sends them with the feature `server`.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// The algorithm it asks for; `None` to go along with the others.
     pub algorithm: Option<Algorithm>,
     /// The time over which it wants new endpoints to be given more and more
@@ -83,6 +95,9 @@ impl Binding {
             host,
             address,
             protocol: Protocol::Http1,
+            server_name: None,
+            verification: None,
+            proxy_protocol: None,
             algorithm: None,
             slow_start: None,
             https: Https::default(),

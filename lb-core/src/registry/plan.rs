@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Binding, ClientCertificates, HostPattern, Hsts, Https, HttpsMethod, Policy, Problem, Protocol,
-    Registration,
+    Binding, ClientCertificates, HostPattern, Hsts, Https, HttpsMethod, Policy, Problem,
+    Registration, Transport,
 };
 use crate::{
     balance::Algorithm,
@@ -52,8 +52,8 @@ pub struct PlannedEndpoint {
     pub name: Arc<str>,
     /// Where it listens, if it can be reached.
     pub address: Option<SocketAddr>,
-    /// What it speaks there.
-    pub protocol: Protocol,
+    /// How connections are made there.
+    pub transport: Transport,
     /// Its share of requests.
     pub weight: u32,
     /// Whether its source wants it used.
@@ -160,7 +160,7 @@ pub(super) fn plan<'a>(
                 source: Arc::clone(source),
                 name: Arc::clone(&registration.name),
                 address: binding.address,
-                protocol: binding.protocol,
+                transport: Transport::of(binding),
                 weight: endpoint.weight,
                 state: endpoint.state.clone(),
                 drained: drained.contains(id),

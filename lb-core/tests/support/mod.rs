@@ -49,7 +49,7 @@ pub(crate) struct Lb {
     pub(crate) address: SocketAddr,
     pub(crate) controls: Controls,
     pub(crate) changes: Sender<Registration>,
-    plane: Plane,
+    pub(crate) plane: Plane,
     running: Running,
 }
 
@@ -159,6 +159,10 @@ impl Answer {
 }
 
 impl Client {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+
     pub(crate) async fn get(&mut self, host: &str, path: &str) -> Answer {
         self.try_get(host, path).await.unwrap()
     }

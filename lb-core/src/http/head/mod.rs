@@ -87,18 +87,17 @@ pub(super) fn to_http1<B: Body>(request: &mut Request<B>) {
     }
 }
 
-/// Makes it one of HTTP/2, which has no connection to speak of, and no upgrades.
-pub(super) fn to_http2<B>(request: &mut Request<B>) {
-    if request.uri().authority().is_some() {
-        // It was that before, and came back.
-        return;
-    }
+/// Makes it one of HTTP/2, which has no connection to speak of, and no upgrades; for a
+/// connection that is `secure` or not.
+pub(super) fn to_http2<B>(request: &mut Request<B>, secure: bool) {
     let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
     // Who names no host is still to be somewhere.
     let host = host.filter(|host| !host.is_empty()).unwrap_or(b"localhost");
+    // It may have been one of HTTP/2 before, and come back.
+    let authority = request.uri().authority().cloned();
     let mut parts = uri::Parts::default();
-    parts.scheme = Some(uri::Scheme::HTTP);
-    parts.authority = uri::Authority::try_from(host).ok();
+    parts.scheme = Some(if secure { uri::Scheme::HTTPS } else { uri::Scheme::HTTP });
+    parts.authority = authority.or_else(|| uri::Authority::try_from(host).ok());
     parts.path_and_query = request.uri().path_and_query().cloned();
     if let Ok(uri) = Uri::from_parts(parts) {
         *request.uri_mut() = uri;
@@ -317,9 +316,11 @@ mod tests {
         let mut request = Request::post("/a?b").header("host", "app.local:81");
         request = request.header("connection", "te").header("te", "trailers");
         let mut request = request.body(String::from("x")).unwrap();
-        for _ in 0..2 {
-            to_http2(&mut request);
-            assert_eq!(request.uri(), "http://app.local:81/a?b");
+        for (secure, uri) in
+            [(false, "http://app.local:81/a?b"), (true, "https://app.local:81/a?b")]
+        {
+            to_http2(&mut request, secure);
+            assert_eq!(request.uri(), uri);
             assert!(!request.headers().contains_key("host"));
         }
         to_http1(&mut request);
