@@ -27,7 +27,7 @@ use parse::{
 use services::services;
 use setting::{Origins, Setting};
 
-pub(crate) use limits::Limits;
+pub(crate) use limits::{Limits, MemoryLimit};
 pub(crate) use services::{HostAndPort, Service};
 pub(crate) use setting::Invalid;
 

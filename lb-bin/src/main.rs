@@ -10,6 +10,7 @@ mod control;
 mod demo;
 mod file;
 mod inherited;
+mod memory;
 mod reload;
 mod report;
 mod run;

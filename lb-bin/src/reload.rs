@@ -17,6 +17,7 @@ use tokio::time;
 use crate::{
     config::{Config, Invalid},
     configured,
+    memory::Guard,
 };
 
 const RELOADS: &str = "lb_config_reloads_total";
@@ -35,6 +36,7 @@ pub(crate) struct Reloader {
     /// those in force.
     pub(crate) config: Config,
     pub(crate) timing: Arc<Timing>,
+    pub(crate) memory: Guard,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) services: Sender<Registration>,
     pub(crate) controls: Controls,
@@ -91,6 +93,7 @@ impl Reloader {
         self.publish(services);
         (self.set_log)(&config.log);
         self.timing.set(&config);
+        self.memory.set(config.limits.memory);
 
         let mut done = "the configuration is reloaded".to_owned();
         if let Some(Err(error)) = self.access_log.as_ref().map(AccessLog::reopen) {

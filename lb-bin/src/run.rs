@@ -13,6 +13,7 @@ use lb_core::{
     discovery::{self, Fixed},
     http::{AccessLog, Driver, Plane, Proxy},
     metrics,
+    overload::Pressure,
     registry::Registration,
     server::Server,
 };
@@ -31,6 +32,7 @@ use crate::{
     config::Config,
     configured,
     control::{Claim, Control},
+    memory::Guard,
     reload::{Numbers, Read, Reloader, SetLog, Timing, options},
     series::Series,
     signals::Signals,
@@ -120,7 +122,10 @@ impl Start {
         let (predecessor, control, handed_over) = sockets(&config, &mut open).await?;
 
         let access_log = access_log(&config)?;
-        let (proxy, driver) = Proxy::new(options(&config, access_log.clone()));
+        let pressure = Pressure::default();
+        let mut options = options(&config, access_log.clone());
+        options.pressure = pressure.clone();
+        let (proxy, driver) = Proxy::new(options);
         if !config.trust_was_said {
             tracing::warn!(
                 "X-Forwarded-* headers of every client are believed, as nginx-proxy does: set \
@@ -147,7 +152,8 @@ impl Start {
                 }
             })?
             .workers(config.workers())
-            .limits(config.limits.server.clone());
+            .limits(config.limits.server.clone())
+            .pressure(pressure.clone());
         let server = match config.proxy_protocol.clone() {
             Some(from) => server.proxy_protocol(move |client| from.believes(client)),
             None => server,
@@ -182,7 +188,9 @@ impl Start {
         })?;
 
         let upkeep = tokio::spawn(upkeep(series.clone()));
-        let admin = Arc::new(Admin::new(plane.clone(), series, running.connections(), docker));
+        let memory = Guard::new(config.limits.memory, pressure.clone());
+        let connections = running.connections();
+        let admin = Arc::new(Admin::new(plane.clone(), series, connections, pressure, docker));
         let admin_task = admin_listener
             .map(|listener| Task::spawn(listener, |listener| Arc::clone(&admin).serve(listener)));
         let timing = Arc::new(Timing::new(&config));
@@ -190,6 +198,7 @@ impl Start {
             read,
             set_log,
             timing: Arc::clone(&timing),
+            memory,
             access_log: access_log.clone(),
             services,
             controls: controls.clone(),

@@ -6,6 +6,7 @@ mod activation;
 mod client;
 mod control;
 mod lb;
+mod limits;
 mod load;
 mod reload;
 mod site;

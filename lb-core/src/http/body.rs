@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use super::{exchange::Exchange, progress::Progress, replay::Replay};
+use super::{error::Truncation, exchange::Exchange, progress::Progress, replay::Replay};
 use crate::patience::Patience;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -251,12 +251,12 @@ impl Body for ResponseBody {
             ResponseInnerProj::Upstream { body } => match body.poll_frame(cx) {
                 Poll::Ready(frame) => {
                     this.patience.renew();
-                    frame.map(|frame| frame.map_err(|error| (error.into(), "upstream_reset")))
+                    frame.map(|frame| frame.map_err(|error| (error.into(), Truncation::Reset)))
                 }
                 Poll::Pending => {
                     ready!(this.patience.poll_end(cx));
                     let error = format!("nothing more came for {:?}", this.patience.limit);
-                    Some(Err((error.into(), "upstream_idle")))
+                    Some(Err((error.into(), Truncation::Idle)))
                 }
             },
             ResponseInnerProj::Local { body } => {
@@ -266,7 +266,7 @@ impl Body for ResponseBody {
         if let Some(exchange) = this.exchange {
             match &frame {
                 Some(Ok(frame)) => exchange.sent(frame.data_ref().map_or(0, Bytes::len)),
-                Some(Err((_, reason))) => exchange.broke_off(reason),
+                Some(Err((_, why))) => exchange.broke_off(*why),
                 None => exchange.finish(true),
             }
         }

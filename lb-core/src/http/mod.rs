@@ -51,6 +51,7 @@ pub use body::{RequestBody, ResponseBody};
 pub use controls::{Controls, DrainError};
 pub use driver::Driver;
 pub use error::Refusal;
+pub(crate) use error::Truncation;
 pub use forwarding::{Forwarding, Trust, TrustError};
 pub use options::Options;
 pub use plane::{EndpointReport, Plane, ServiceReport, Standing};

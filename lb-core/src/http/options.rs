@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{AccessLog, Forwarding};
-use crate::balance::Algorithm;
+use crate::{balance::Algorithm, overload::Pressure};
 
 /// How a [`Proxy`](super::Proxy) behaves.
 #[derive(Clone, Debug)]
@@ -53,6 +53,8 @@ pub struct Options {
     /// How long the next piece of an answer's body may take to come; 5 minutes. Then
     /// it is broken off. Tunnels, as of WebSockets, may be silent for ever.
     pub idle_timeout: Duration,
+    /// While this is [high](crate::overload::Level::High), requests get 503; never.
+    pub pressure: Pressure,
     /// Where requests are written down; nowhere.
     pub access_log: Option<AccessLog>,
 }
@@ -77,6 +79,7 @@ impl Default for Options {
             body_timeout: Duration::from_secs(60),
             answer_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(300),
+            pressure: Pressure::default(),
             access_log: None,
         }
     }

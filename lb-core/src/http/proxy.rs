@@ -10,7 +10,7 @@ use std::{
 
 use ::http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use arc_swap::ArcSwap;
 use http_body::Body;
@@ -31,7 +31,10 @@ use super::{
     timeouts::Timeouts,
     upgrade,
 };
-use crate::metrics;
+use crate::{
+    metrics,
+    overload::{Level, Pressure},
+};
 
 /// A reverse proxy as a tower service: it never fails, every request is
 /// answered.
@@ -51,6 +54,7 @@ pub struct Proxy {
 /// What every clone shares.
 pub(super) struct Shared {
     pub(super) access_log: Option<AccessLog>,
+    pressure: Pressure,
     pub(super) table: ArcSwap<Table>,
     /// The table has changed, or an endpoint has become ready.
     pub(super) changed: Notify,
@@ -76,6 +80,7 @@ impl Proxy {
     pub fn new(options: Options) -> (Self, Driver) {
         let shared = Arc::new(Shared {
             access_log: options.access_log.clone(),
+            pressure: options.pressure.clone(),
             table: ArcSwap::from_pointee(Table::empty(options)),
             changed: Notify::new(),
             settled: watch::Sender::new(false),
@@ -130,12 +135,15 @@ impl Proxy {
         let log = self.shared.access_log.is_some();
         let entry = log.then(|| Entry::new(&request, Arc::clone(&self.client)));
         let mut exchange = Exchange::begin(Arc::clone(&self.shared), self.worker, entry);
-        let form = Form::of(&request);
+        let (form, version) = (Form::of(&request), request.version());
         match self.carry(request, form, &mut exchange).await {
             Ok(answer) => answer.finish(exchange, self.guard),
             Err(refusal) => {
                 exchange.refused(refusal);
-                let response = refusal.response(form);
+                let mut response = refusal.response(form);
+                if refusal == Refusal::Overload && version < Version::HTTP_2 {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 exchange.answered(response.status(), response.headers(), None);
                 response.map(|body| ResponseBody::local(body, exchange))
             }
@@ -148,6 +156,9 @@ impl Proxy {
         form: Form,
         exchange: &mut Exchange,
     ) -> Result<Answer, Refusal> {
+        if self.shared.pressure.level() >= Level::High {
+            return Err(Refusal::Overload);
+        }
         let client_upgrade = hyper::upgrade::on(&mut request);
         let on_stream = upgrade::from_stream(&mut request);
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Accepted, Announced, Guard, HttpService, Limits,
+    Accepted, Announced, Closed, Guard, HttpService, Limits, Open,
     proxy_protocol::{self, Addresses, Parsed},
     service::Closing,
     stream::Stream,
@@ -30,6 +30,7 @@ pub(super) struct Protocols {
     http2: http2::Builder<TokioExecutor>,
     limits: Arc<Limits>,
     announced: Option<Announced>,
+    open: Arc<Open>,
     /// Of this worker alone: every connection looks at it each time it is polled,
     /// and must not contend with other workers for that.
     stage: watch::Receiver<Stage>,
@@ -70,10 +71,6 @@ struct Begun {
     secure: bool,
 }
 
-fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
 impl Version {
     /// The version that this is the beginning of, if that much can be said.
     fn of(start: &[u8]) -> Option<Self> {
@@ -90,6 +87,7 @@ impl Protocols {
     pub(super) fn new(
         limits: Arc<Limits>,
         announced: Option<Announced>,
+        open: Arc<Open>,
         stage: watch::Receiver<Stage>,
     ) -> Self {
         let mut http1 = http1::Builder::new();
@@ -112,7 +110,7 @@ impl Protocols {
             // WebSockets (RFC 8441).
             .enable_connect_protocol()
             .keep_alive_interval(limits.head_timeout);
-        Self { http1, http2, limits, announced, stage }
+        Self { http1, http2, limits, announced, open, stage }
     }
 
     /// Serves a connection to its end.
@@ -126,7 +124,7 @@ impl Protocols {
     ) {
         let announced = self.announced.as_ref().is_some_and(|announced| announced(peer.ip()));
         if !announced && !guard.is_of(peer.ip(), &self.limits) {
-            return turn_away(&stream);
+            return self.turn_away(&stream);
         }
         let begun = match self.begin(&stream, announced).await {
             Ok(Some(begun)) => begun,
@@ -139,7 +137,7 @@ impl Protocols {
         let Addresses { source: peer, destination: local } =
             begun.addresses.unwrap_or(Addresses { source: peer, destination: local });
         if announced && !guard.is_of(peer.ip(), &self.limits) {
-            return turn_away(&stream);
+            return self.turn_away(&stream);
         }
         let service = make(Accepted { peer, local, secure: begun.secure, guard });
         let stream = Stream::new(begun.start, stream, self.limits.send_timeout);
@@ -149,8 +147,16 @@ impl Protocols {
             Version::Http2 => Box::pin(self.http2(stream, service)).await,
         };
         if let Err(error) = served {
+            if let Some(closed) = Closed::of(&error) {
+                self.open.closed(closed);
+            }
             tracing::debug!(%error, "a client's connection ended early");
         }
+    }
+
+    fn turn_away(&self, stream: &TcpStream) {
+        self.open.closed(Closed::TooManyOfClient);
+        turn_away(stream);
     }
 
     /// Reads until it is known what is spoken; nothing from who doesn't speak in
@@ -167,7 +173,13 @@ impl Protocols {
             tokio::select! {
                 biased;
                 readable = stream.readable() => readable?,
-                () = deadline.as_mut() => return Ok(None),
+                () = deadline.as_mut() => {
+                    if !is_closing {
+                        let began = !start.is_empty();
+                        self.open.closed(if began { Closed::HeadTimeout } else { Closed::Silent });
+                    }
+                    return Ok(None);
+                }
                 () = closing.as_mut(), if !is_closing => {
                     is_closing = true;
                     deadline.as_mut().reset(time::Instant::now() + LAST_MOMENT);
@@ -182,9 +194,9 @@ impl Protocols {
                 Err(error) => return Err(error),
             }
             if announced && !start.is_empty() {
-                match proxy_protocol::parse(&start).map_err(invalid)? {
+                match proxy_protocol::parse(&start).map_err(|error| self.invalid(error))? {
                     Parsed::Incomplete { .. } => continue,
-                    Parsed::Absent => return Err(invalid("there is no PROXY header")),
+                    Parsed::Absent => return Err(self.invalid("there is no PROXY header")),
                     Parsed::Header(header) => {
                         start.advance(header.length);
                         (addresses, secure) = (header.addresses, header.tls.is_some());
@@ -196,6 +208,11 @@ impl Protocols {
                 return Ok(Some(Begun { start, version, addresses, secure }));
             }
         }
+    }
+
+    fn invalid(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+        self.open.closed(Closed::ProxyHeader);
+        io::Error::new(io::ErrorKind::InvalidData, error)
     }
 
     async fn http1<I, S>(&self, stream: Stream<I>, service: S) -> hyper::Result<()>

@@ -10,6 +10,7 @@
 //! process may accept from them as well: that is how one takes over from the
 //! other without a client that notices (see [`handover`]).
 
+mod closed;
 mod connection;
 pub mod handover;
 mod limits;
@@ -33,6 +34,9 @@ use tokio::sync::{oneshot, watch};
 use open::Open;
 use running::Phase;
 
+use crate::overload::Pressure;
+
+pub use closed::Closed;
 pub use limits::Limits;
 pub use listen::adopt;
 pub use open::{Connections, Guard};
@@ -45,6 +49,7 @@ pub struct Server {
     workers: usize,
     limits: Limits,
     announced: Option<Announced>,
+    pressure: Pressure,
 }
 
 /// From whom connections come that begin with a PROXY header.
@@ -108,7 +113,13 @@ impl Server {
         };
         let listeners = addresses.into_iter().map(&mut listen).collect::<io::Result<_>>()?;
         let workers = thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { listeners, workers, limits: Limits::default(), announced: None })
+        Ok(Self {
+            listeners,
+            workers,
+            limits: Limits::default(),
+            announced: None,
+            pressure: Pressure::default(),
+        })
     }
 
     /// How many workers serve; as many as there are cores, unless set here.
@@ -135,6 +146,14 @@ impl Server {
         self
     }
 
+    /// While this is [critical](crate::overload::Level::Critical), connections are
+    /// closed as soon as they are accepted. Never unless set here.
+    #[must_use]
+    pub fn pressure(mut self, pressure: Pressure) -> Self {
+        self.pressure = pressure;
+        self
+    }
+
     /// The addresses that are listened on, with the ports the system chose.
     ///
     /// # Errors
@@ -157,7 +176,7 @@ impl Server {
         S: HttpService,
     {
         let (phase, phases) = watch::channel(Phase::Serving);
-        let open = Arc::<Open>::default();
+        let open = Arc::new(Open::new(self.pressure));
         let limits = Arc::new(self.limits);
         let mut finished = Vec::new();
         for number in 0..self.workers {

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Accepted, Announced, HttpService, Limits, Open,
+    Accepted, Announced, Closed, HttpService, Limits, Open,
     connection::{LAST_MOMENT, Protocols, Stage},
     listen::BACKLOG,
     running::Phase,
@@ -62,7 +62,7 @@ impl<M> Worker<M> {
         let Self { listeners, make, mut phase, open, limits, announced } = self;
         let (stage, stages) = watch::channel(Stage::Serving);
         let (alive, mut all_gone) = mpsc::channel(1);
-        let protocols = Protocols::new(Arc::clone(&limits), announced, stages);
+        let protocols = Protocols::new(Arc::clone(&limits), announced, Arc::clone(&open), stages);
 
         let mut accepting = JoinSet::new();
         for listener in listeners {
@@ -71,9 +71,15 @@ impl<M> Worker<M> {
             let (protocols, make, alive) = (protocols.clone(), make.clone(), alive.clone());
             let (open, limits) = (Arc::clone(&open), Arc::clone(&limits));
             accepting.spawn(accept(listener, local, phase.clone(), move |stream, peer| {
-                let Some(guard) = open.admit(&limits, &alive) else {
-                    turn_away(&stream);
-                    return;
+                let guard = match open.admit(&limits, &alive) {
+                    Ok(guard) => guard,
+                    Err(closed) => {
+                        open.closed(closed);
+                        if closed == Closed::TooMany {
+                            turn_away(&stream);
+                        }
+                        return;
+                    }
                 };
                 let make = make.clone();
                 tokio::spawn(protocols.clone().serve(stream, peer, local, guard, make));
