@@ -131,7 +131,7 @@ pub(crate) struct LimitOptions {
     )]
     pub(crate) idle_timeout: Option<String>,
 
-    /// How much memory may be used: from 90 % of it on requests get 503, from 98 % on
+    /// How much memory may be used: from 90 % of it on requests get 503, from 95 % on
     /// connections are closed at once.
     /// [default: the limit of the control group, if it has one]
     #[arg(

@@ -51,6 +51,7 @@ impl From<Stopped> for Refusal {
         match stopped {
             Stopped::TooLarge => Self::BodyTooLarge,
             Stopped::TooSlow => Self::BodyTimeout,
+            Stopped::Overload => Self::Overload,
         }
     }
 }

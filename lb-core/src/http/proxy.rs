@@ -186,7 +186,8 @@ impl Proxy {
         exchange.routed(Arc::clone(&service), timeouts);
 
         let (mut head, body) = request.into_parts();
-        let (body, progress) = body.metered(options.body_limit, timeouts.body)?;
+        let (body, progress) =
+            body.metered(options.body_limit, timeouts.body, &self.shared.pressure)?;
         exchange.has_body(progress);
         if head.version == Version::HTTP_2
             && !body.is_end_stream()

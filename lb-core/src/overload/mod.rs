@@ -14,10 +14,10 @@ use std::{
         Arc,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use tokio::time::{self, MissedTickBehavior};
+use tokio::time;
 
 use watermarks::Watermarks;
 
@@ -32,7 +32,8 @@ pub enum Level {
     Normal,
     /// From 90 % on: requests are refused, until less than 85 % are used.
     High,
-    /// From 98 % on: connections are closed as well, until less than 95 % are used.
+    /// From 95 % on: connections are closed as well, and requests broken off whose
+    /// bodies are still coming, until less than 92 % are used.
     Critical,
 }
 
@@ -87,9 +88,10 @@ pub struct Watch {
     pressure: Pressure,
 }
 
-/// Often enough that what comes between two looks fits into the tenth that is kept
-/// free.
-const INTERVAL: Duration = Duration::from_millis(250);
+/// How long until the next look, where there is room, and where it gets scarce: what
+/// comes between two looks has to fit into what is kept free.
+const SELDOM: Duration = Duration::from_millis(250);
+const OFTEN: Duration = Duration::from_millis(25);
 
 impl Watch {
     /// Has looked once when it returns. The `limit` is in bytes, and 1 at the least.
@@ -105,10 +107,8 @@ impl Watch {
 
     /// Looks for as long as it is polled.
     pub async fn run(mut self) {
-        let mut tick = time::interval(INTERVAL);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
+            time::sleep(if self.marks.is_near() { OFTEN } else { SELDOM }).await;
             if let Err(error) = self.look() {
                 tracing::debug!(%error, "can't tell how much memory is used");
             }
@@ -118,7 +118,7 @@ impl Watch {
     fn look(&mut self) -> io::Result<()> {
         let used = self.memory.used()?;
         let (before, limit) = (self.marks.level(), self.marks.limit());
-        let now = self.marks.update(used);
+        let now = self.marks.update(used, Instant::now());
         self.pressure.set(now, used, limit);
         if now != before {
             let what = match now {

@@ -1,34 +1,40 @@
+use std::time::{Duration, Instant};
+
 use super::Level;
 
-/// From how much is used to what is done about it. Pure: it knows looks, not time.
+/// From how much is used to what is done about it. Pure: it is given the time.
 #[derive(Debug)]
 pub(super) struct Watermarks {
     limit: u64,
     level: Level,
-    /// From here on the level is high.
+    /// From here on the level is high, and critical.
     high: u64,
-    /// The least that was used since it is high.
-    least: u64,
-    /// For how many looks it has been no less than that.
-    looks: u32,
+    critical: u64,
+    /// What it has fallen to since it isn't normal, and when.
+    least: Option<(u64, Instant)>,
+    /// Whether the next look should come soon.
+    is_near: bool,
 }
 
 /// In percent of the limit.
-const CRITICAL: u64 = 98;
-const CRITICAL_UNTIL: u64 = 95;
 const HIGH: u64 = 90;
-/// How far it has to fall below what made it high.
-const FALL: u64 = 5;
-/// How much more may be used where refusing requests has freed nothing.
+const CRITICAL: u64 = 95;
+/// How far below these it has to fall.
+const HIGH_FALL: u64 = 5;
+const CRITICAL_FALL: u64 = 3;
+/// What counts as a fall; and how much more may be used where there was none.
 const STEP: u64 = 1;
 
-/// Looks after which nothing more is to be freed: ten seconds of them.
-const PATIENCE: u32 = 40;
+/// From here on it is worth a closer look.
+const NEAR: u64 = 70;
+
+/// After this long without a fall nothing more is to be freed.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Watermarks {
     pub(super) fn new(limit: u64) -> Self {
-        let high = percent(limit, HIGH);
-        Self { limit, level: Level::Normal, high, least: u64::MAX, looks: 0 }
+        let (high, critical) = (percent(limit, HIGH), percent(limit, CRITICAL));
+        Self { limit, level: Level::Normal, high, critical, least: None, is_near: false }
     }
 
     pub(super) fn limit(&self) -> u64 {
@@ -39,35 +45,42 @@ impl Watermarks {
         self.level
     }
 
+    /// Whether little is missing to the next level.
+    pub(super) fn is_near(&self) -> bool {
+        self.is_near
+    }
+
     /// So many bytes are used now.
-    pub(super) fn update(&mut self, used: u64) -> Level {
+    pub(super) fn update(&mut self, used: u64, now: Instant) -> Level {
         let percent = |share| percent(self.limit, share);
-        if used < percent(HIGH - FALL) {
-            self.high = percent(HIGH);
+        self.is_near = used >= percent(NEAR);
+        if used < percent(HIGH - HIGH_FALL) {
+            (self.high, self.critical) = (percent(HIGH), percent(CRITICAL));
         }
-        let was = self.level;
-        self.level = if used >= percent(CRITICAL)
-            || was == Level::Critical && used >= percent(CRITICAL_UNTIL)
+        let (was_critical, was_high) = (self.level == Level::Critical, self.level != Level::Normal);
+        self.level = if used >= self.critical
+            || was_critical && used >= self.critical - percent(CRITICAL_FALL)
         {
             Level::Critical
-        } else if used >= self.high || was != Level::Normal && used >= self.high - percent(FALL) {
+        } else if used >= self.high || was_high && used >= self.high - percent(HIGH_FALL) {
             Level::High
         } else {
             Level::Normal
         };
-        if self.level != Level::High {
-            (self.least, self.looks) = (u64::MAX, 0);
-        } else if used < self.least {
-            (self.least, self.looks) = (used, 0);
-        } else {
-            self.looks += 1;
-            // What is left belongs to those who stay, or the allocator keeps it for
-            // those to come. To wait longer would be to wait for ever.
-            if self.looks == PATIENCE {
-                self.high = used.max(self.high) + percent(STEP);
-                self.level = Level::Normal;
-                (self.least, self.looks) = (u64::MAX, 0);
+        match self.least {
+            _ if self.level == Level::Normal => self.least = None,
+            Some((least, since)) if used.saturating_add(percent(STEP)) > least => {
+                // What is left belongs to those who stay, or the allocator keeps it for
+                // those to come. To wait longer would be to wait for ever.
+                let in_vain = now.saturating_duration_since(since) >= PATIENCE;
+                if in_vain && used < self.limit {
+                    self.high = self.high.max(used + percent(STEP));
+                    self.critical = self.critical.max(self.high + percent(STEP));
+                    self.level = Level::Normal;
+                    self.least = None;
+                }
             }
+            _ => self.least = Some((used, now)),
         }
         self.level
     }
@@ -84,7 +97,8 @@ mod tests {
     use Level::{Critical, High, Normal};
 
     fn levels(marks: &mut Watermarks, used: &[u64]) -> Vec<Level> {
-        used.iter().map(|&used| marks.update(used)).collect()
+        let now = Instant::now();
+        used.iter().map(|&used| marks.update(used, now)).collect()
     }
 
     #[test]
@@ -94,44 +108,57 @@ mod tests {
             levels(&mut marks, &[0, 899, 900, 850, 849]),
             [Normal, Normal, High, High, Normal]
         );
-        assert_eq!(levels(&mut marks, &[899, 979, 980, 950]), [Normal, High, Critical, Critical]);
-        assert_eq!(levels(&mut marks, &[949, 850, 849]), [High, High, Normal]);
+        assert_eq!(levels(&mut marks, &[899, 949, 950, 920]), [Normal, High, Critical, Critical]);
+        assert_eq!(levels(&mut marks, &[919, 850, 849]), [High, High, Normal]);
         assert_eq!(levels(&mut marks, &[5000, 0]), [Critical, Normal], "in one leap, too");
     }
 
     #[test]
     fn requests_that_free_nothing_are_served_again() {
         let mut marks = Watermarks::new(1000);
-        assert_eq!(marks.update(920), High);
-        let looks = |marks: &mut Watermarks, used| {
-            (1_u32..1000).find(|_| marks.update(used) == Normal).unwrap()
-        };
-        assert_eq!(looks(&mut marks, 920), PATIENCE);
-        assert_eq!(levels(&mut marks, &[929, 930, 890, 879]), [Normal, High, High, Normal]);
-        assert_eq!(marks.update(929), Normal, "it may be as much as before");
+        let began = Instant::now();
+        assert_eq!(marks.update(920, began), High);
+        assert_eq!(marks.update(925, began + PATIENCE - Duration::from_millis(1)), High);
+        assert_eq!(marks.update(920, began + PATIENCE), Normal);
+        assert_eq!(levels(&mut marks, &[929, 930, 880, 879]), [Normal, High, High, Normal]);
+        assert_eq!(levels(&mut marks, &[929]), [Normal], "it may be as much as before");
         // Whoever falls has time to fall further.
-        assert_eq!(marks.update(930), High);
-        let falls = (881..930).rev().flat_map(|used| [used; PATIENCE as usize - 1]);
-        assert!(falls.map(|used| marks.update(used)).all(|level| level == High));
+        let slowly = [930, 920, 910, 900, 890, 880].into_iter().zip(0..);
+        for (used, step) in slowly {
+            let now = began + step * (PATIENCE - Duration::from_millis(1));
+            assert_eq!(marks.update(used, now), High, "{used}");
+        }
         // Once there is room, all is as it was.
         assert_eq!(levels(&mut marks, &[849, 900]), [Normal, High]);
     }
 
     #[test]
-    fn it_never_gets_past_the_critical_mark() {
+    fn what_nobody_uses_any_more_can_be_used_again() {
         let mut marks = Watermarks::new(1000);
-        for _ in 0..100 * PATIENCE {
-            assert!(marks.update(979) <= High);
+        let began = Instant::now();
+        assert_eq!(marks.update(970, began), Critical);
+        assert_eq!(marks.update(970, began + PATIENCE), Normal);
+        assert_eq!(levels(&mut marks, &[979, 980, 990]), [Normal, High, Critical]);
+        // But no more than there may be at all.
+        let mut marks = Watermarks::new(1000);
+        for step in 0..100 {
+            assert_eq!(marks.update(1000, began + step * PATIENCE), Critical);
         }
-        for _ in 0..100 * PATIENCE {
-            assert_eq!(marks.update(980), Critical);
+    }
+
+    #[test]
+    fn looks_come_soon_where_it_matters() {
+        let mut marks = Watermarks::new(1000);
+        for (used, is_near) in [(699, false), (700, true), (2000, true), (0, false)] {
+            levels(&mut marks, &[used]);
+            assert_eq!(marks.is_near(), is_near, "{used}");
         }
     }
 
     #[test]
     fn any_limit_will_do() {
-        assert_eq!(Watermarks::new(1).update(1), Critical);
-        assert_eq!(Watermarks::new(u64::MAX).update(1 << 50), Normal);
-        assert_eq!(Watermarks::new(u64::MAX).update(u64::MAX), Critical);
+        assert_eq!(levels(&mut Watermarks::new(1), &[1]), [Critical]);
+        let mut none = Watermarks::new(u64::MAX);
+        assert_eq!(levels(&mut none, &[1 << 50, u64::MAX]), [Normal, Critical]);
     }
 }
