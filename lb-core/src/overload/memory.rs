@@ -20,8 +20,8 @@ impl Memory {
     }
 
     /// What the cgroup of this process uses, and its limit in bytes, if it has one
-    /// of its own. That is what the kernel goes by when it ends processes: the
-    /// buffers of sockets are part of it, of which a proxy has many, and which no
+    /// of its own. That is what the kernel goes by when it ends processes. In version 2
+    /// the buffers of sockets are part of it, of which a proxy has many, and which no
     /// process shows as its own. The cache of files is left out, as the kernel takes
     /// that back first.
     pub fn of_cgroup() -> Option<(Self, u64)> {

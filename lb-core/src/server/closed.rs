@@ -1,6 +1,6 @@
 use std::{
     error::Error,
-    fmt, io,
+    io,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -99,12 +99,6 @@ impl Closed {
             let is_ours = error.kind() == io::ErrorKind::TimedOut && error.get_ref().is_some();
             is_ours.then_some(Self::SendTimeout)
         })
-    }
-}
-
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.reason())
     }
 }
 
