@@ -20,9 +20,13 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use lb_core::{http::Plane, server::Connections};
+use lb_core::{
+    http::Plane,
+    overload::{Level, Pressure},
+    server::{Closed, Connections},
+};
 use lb_docker::Status;
-use metrics::{Gauge, describe_gauge, gauge};
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -33,6 +37,9 @@ use crate::{
 };
 
 const CONNECTIONS: &str = "lb_client_connections";
+const CLOSED: &str = "lb_client_connections_closed_total";
+const MEMORY: &str = "lb_memory_bytes";
+const MEMORY_LIMIT: &str = "lb_memory_limit_bytes";
 const BUILD: &str = "lb_build_info";
 
 /// What the admin listener shows.
@@ -40,20 +47,24 @@ pub(crate) struct Admin {
     pub(crate) plane: Plane,
     pub(crate) series: Series,
     pub(crate) connections: Connections,
+    pub(crate) pressure: Pressure,
     pub(crate) docker: Option<Status>,
     https: Option<Https>,
     /// Set once the balancer no longer wants new traffic.
     pub(crate) stopping: AtomicBool,
     /// Set once another process may answer, and may know better.
     pub(crate) leaving: AtomicBool,
-    gauges: Gauges,
+    numbers: Numbers,
 }
 
 /// What HTTPS is served with, and how that is ordered.
 type Https = (Arc<Certificates>, Option<Arc<Orders>>);
 
-struct Gauges {
+struct Numbers {
     connections: Gauge,
+    closed: [(Closed, Counter); Closed::ALL.len()],
+    memory: Gauge,
+    memory_limit: Gauge,
     contact: Option<Gauge>,
     build: Gauge,
 }
@@ -80,13 +91,24 @@ impl Admin {
         plane: Plane,
         series: Series,
         connections: Connections,
+        pressure: Pressure,
         docker: Option<Status>,
         https: Option<Https>,
     ) -> Self {
         describe_gauge!(CONNECTIONS, "Connections of clients that are open.");
+        describe_counter!(
+            CLOSED,
+            "Connections of clients that were closed for what the client did or didn't do, or not served, by reason."
+        );
+        describe_gauge!(MEMORY, "Memory used, of what is limited; 0 without a limit.");
+        describe_gauge!(MEMORY_LIMIT, "Memory that may be used; 0 without a limit.");
         describe_gauge!(BUILD, "Always 1; its label says which version runs.");
-        let gauges = Gauges {
+        let closed = |closed: Closed| (closed, counter!(CLOSED, "reason" => closed.reason()));
+        let numbers = Numbers {
             connections: gauge!(CONNECTIONS),
+            closed: Closed::ALL.map(closed),
+            memory: gauge!(MEMORY),
+            memory_limit: gauge!(MEMORY_LIMIT),
             contact: docker.as_ref().map(|_| {
                 gauge!(lb_docker::metrics::LAST_CONTACT, "source" => lb_docker::metrics::SOURCE)
             }),
@@ -96,11 +118,12 @@ impl Admin {
             plane,
             series,
             connections,
+            pressure,
             docker,
             https,
             stopping: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
-            gauges,
+            numbers,
         }
     }
 
@@ -160,12 +183,18 @@ impl Admin {
 
     fn metrics(&self) -> String {
         self.plane.observe();
-        self.gauges.connections.set(self.connections.open() as f64);
-        self.gauges.build.set(1.0);
+        self.numbers.connections.set(self.connections.open() as f64);
+        for (closed, counter) in &self.numbers.closed {
+            counter.absolute(self.connections.closed(*closed));
+        }
+        let (used, limit) = self.pressure.memory().unwrap_or_default();
+        self.numbers.memory.set(used as f64);
+        self.numbers.memory_limit.set(limit as f64);
+        self.numbers.build.set(1.0);
         if let Some((certificates, _)) = &self.https {
             certificates.observe();
         }
-        if let (Some(gauge), Some(status)) = (&self.gauges.contact, &self.docker) {
+        if let (Some(gauge), Some(status)) = (&self.numbers.contact, &self.docker) {
             gauge.set(status.since_contact().as_secs_f64());
         }
         self.series.render()
@@ -177,6 +206,8 @@ impl Admin {
         let docker = self.docker.as_ref().map(Docker::of);
         let reason = if self.stopping.load(Ordering::Relaxed) {
             Some("stopping".to_owned())
+        } else if self.pressure.level() == Level::Critical {
+            Some("overload: memory is about to run out".to_owned())
         } else {
             docker.as_ref().filter(|docker| !docker.synced).map(|docker| {
                 let error = docker.error.as_deref().unwrap_or("still looking");

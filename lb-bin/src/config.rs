@@ -32,7 +32,7 @@ use upstream::upstream_tls;
 
 pub(crate) use acme::Acme;
 pub(crate) use https::{Https, Listeners as TlsListeners};
-pub(crate) use limits::Limits;
+pub(crate) use limits::{Limits, MemoryLimit};
 pub(crate) use services::{HostAndPort, Service};
 pub(crate) use setting::Invalid;
 

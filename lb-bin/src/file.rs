@@ -64,6 +64,7 @@ pub(crate) struct File {
     pub(crate) body_timeout: Option<Scalar>,
     pub(crate) answer_timeout: Option<Scalar>,
     pub(crate) idle_timeout: Option<Scalar>,
+    pub(crate) memory_limit: Option<Scalar>,
     pub(crate) workers: Option<Scalar>,
     pub(crate) access_log: Option<Scalar>,
     pub(crate) log: Option<Scalar>,

@@ -18,6 +18,7 @@ use crate::{
     certificates::Certificates,
     config::{Config, Invalid},
     configured,
+    memory::Guard,
 };
 
 const RELOADS: &str = "lb_config_reloads_total";
@@ -36,6 +37,7 @@ pub(crate) struct Reloader {
     /// those in force.
     pub(crate) config: Config,
     pub(crate) timing: Arc<Timing>,
+    pub(crate) memory: Guard,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) services: Sender<Registration>,
@@ -93,6 +95,7 @@ impl Reloader {
         self.publish(services);
         (self.set_log)(&config.log);
         self.timing.set(&config);
+        self.memory.set(config.limits.memory);
 
         let mut done = "the configuration is reloaded".to_owned();
         if let Some(Err(error)) = self.access_log.as_ref().map(AccessLog::reopen) {

@@ -13,6 +13,7 @@ use lb_core::{
     discovery::{self, Fixed},
     http::{AccessLog, Driver, Plane, Proxy},
     metrics,
+    overload::Pressure,
     registry::Registration,
     server::Server,
 };
@@ -33,6 +34,7 @@ use crate::{
     config::Config,
     configured,
     control::{Claim, Control},
+    memory::Guard,
     reload::{Numbers, Read, Reloader, SetLog, Timing, options},
     series::Series,
     signals::Signals,
@@ -126,8 +128,10 @@ impl Start {
             Some(https) => Some(Arc::new(Certificates::open(&https.listeners).await?)),
             None => None,
         };
-        let of = options(&config, access_log.clone(), certificates.as_deref());
-        let (proxy, driver) = Proxy::new(of);
+        let pressure = Pressure::default();
+        let mut options = options(&config, access_log.clone(), certificates.as_deref());
+        options.pressure = pressure.clone();
+        let (proxy, driver) = Proxy::new(options);
         if !config.trust_was_said {
             tracing::warn!(
                 "X-Forwarded-* headers of every client are believed, as nginx-proxy does: set \
@@ -154,7 +158,8 @@ impl Start {
                 }
             })?
             .workers(config.workers())
-            .limits(config.limits.server.clone());
+            .limits(config.limits.server.clone())
+            .pressure(pressure.clone());
         let plain = server.local_addresses()?.len();
         let server = match (&config.https, &certificates) {
             (Some(https), Some(certificates)) => {
@@ -203,6 +208,7 @@ impl Start {
         })?;
 
         let upkeep = tokio::spawn(upkeep(series.clone()));
+        let memory = Guard::new(config.limits.memory, pressure.clone());
         let orders = match (&config.acme, &certificates) {
             (Some(acme), Some(certificates)) => {
                 let orders = Orders::start(acme, certificates, plane.clone());
@@ -212,7 +218,8 @@ impl Start {
         };
         let connections = running.connections();
         let https = certificates.clone().map(|certificates| (certificates, orders.clone()));
-        let admin = Arc::new(Admin::new(plane.clone(), series, connections, docker, https));
+        let admin = Admin::new(plane.clone(), series, connections, pressure, docker, https);
+        let admin = Arc::new(admin);
         let admin_task = admin_listener
             .map(|listener| Task::spawn(listener, |listener| Arc::clone(&admin).serve(listener)));
         let timing = Arc::new(Timing::new(&config));
@@ -220,6 +227,7 @@ impl Start {
             read,
             set_log,
             timing: Arc::clone(&timing),
+            memory,
             access_log: access_log.clone(),
             certificates: certificates.clone(),
             services,

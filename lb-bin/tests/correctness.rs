@@ -64,7 +64,7 @@ async fn http_is_spoken_as_it_should_be() {
 async fn start(upstream: SocketAddr) -> (Child, SocketAddr) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_lb-bin"))
         .args(["--docker=off", "--control=off", "--admin=off", "--access-log=off", "--workers=1"])
-        .arg("--trust-downstream-proxy=false")
+        .args(["--trust-downstream-proxy=false", "--memory-limit=off"])
         .args(["--listen=127.0.0.1:0", "--upstream", &upstream.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -133,6 +133,8 @@ pub mod load;
 #[cfg(feature = "http")]
 pub mod metrics;
 #[cfg(any(feature = "http", feature = "server"))]
+pub mod overload;
+#[cfg(any(feature = "http", feature = "server"))]
 mod patience;
 pub mod registry;
 pub mod resilience;

@@ -16,7 +16,7 @@ use metrics::{
     gauge, histogram,
 };
 
-use crate::http::Refusal;
+use crate::http::{Refusal, Truncation};
 
 /// What a metric is, for descriptions and documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,7 @@ const DENIED: &str = "lb_retries_denied_total";
 const WAITED: &str = "lb_request_wait_duration_seconds";
 const EJECTIONS: &str = "lb_ejections_total";
 const REPLIES: &str = "lb_local_replies_total";
+const TRUNCATED: &str = "lb_truncated_answers_total";
 const WAITING: &str = "lb_requests_waiting";
 const IN_FLIGHT: &str = "lb_requests_in_flight";
 const IDLE: &str = "lb_upstream_idle_connections";
@@ -115,6 +116,12 @@ pub const ALL: &[Description] = &[
         kind: Kind::Counter,
         labels: &["reason"],
         help: "Requests that the balancer answered itself, by reason.",
+    },
+    Description {
+        name: TRUNCATED,
+        kind: Kind::Counter,
+        labels: &["reason"],
+        help: "Answers that ended before their end, as the endpoint broke off (upstream_reset) or nothing more came in time (upstream_idle).",
     },
     Description {
         name: WAITING,
@@ -283,6 +290,7 @@ pub(crate) struct Global {
     pub(crate) unrouted: Classes,
     pub(crate) quarantined: Gauge,
     local: [Counter; Refusal::ALL.len()],
+    truncated: [Counter; Truncation::ALL.len()],
 }
 
 impl Global {
@@ -292,7 +300,13 @@ impl Global {
             unrouted: Classes::new(&none, &none),
             quarantined: gauge!(QUARANTINED),
             local: Refusal::ALL.map(|refusal| counter!(REPLIES, "reason" => refusal.reason())),
+            truncated: Truncation::ALL.map(|why| counter!(TRUNCATED, "reason" => why.reason())),
         }
+    }
+
+    /// An answer ended early.
+    pub(crate) fn truncated(&self, why: Truncation) {
+        self.truncated[why as usize].increment(1);
     }
 
     /// The balancer itself has answered, for this reason.

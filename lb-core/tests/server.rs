@@ -17,7 +17,7 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use lb_core::server::{Accepted, Guard, Limits, Running, Server, handover};
+use lb_core::server::{Accepted, Closed, Guard, Limits, Running, Server, handover};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpStream, UnixStream},
@@ -224,7 +224,7 @@ async fn a_client_may_have_so_many_connections() {
     let mut second = connect().await;
     second.send("/").await;
     assert!(second.head().await.starts_with("http/1.1 503"));
-    assert_eq!(running.connections().turned_away(), 1);
+    assert_eq!(running.connections().closed(Closed::TooManyOfClient), 1);
     drop(first);
     // It is gone once the worker has seen it go.
     while running.connections().open() > 0 {

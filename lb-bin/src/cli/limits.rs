@@ -130,4 +130,16 @@ pub(crate) struct LimitOptions {
         help_heading = "Limits"
     )]
     pub(crate) idle_timeout: Option<String>,
+
+    /// How much memory may be used: from 90 % of it on requests get 503, from 95 % on
+    /// connections are closed at once.
+    /// [default: the limit of the control group, if it has one]
+    #[arg(
+        long,
+        env = "LB_MEMORY_LIMIT",
+        global = true,
+        value_name = "BYTES|off",
+        help_heading = "Limits"
+    )]
+    pub(crate) memory_limit: Option<String>,
 }

@@ -23,7 +23,22 @@ pub(crate) struct Limits {
     pub(crate) body_timeout: Duration,
     pub(crate) answer_timeout: Duration,
     pub(crate) idle_timeout: Duration,
+    /// Of everything.
+    pub(crate) memory: MemoryLimit,
 }
+
+/// How much memory may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MemoryLimit {
+    /// What the control group may use, if that is limited.
+    OfCgroup,
+    /// So many bytes.
+    Bytes(u64),
+    Off,
+}
+
+/// Less than any process needs is a mistake.
+const LEAST_MEMORY: u64 = 1 << 20;
 
 pub(super) fn limits(
     typed: &LimitOptions,
@@ -100,6 +115,15 @@ pub(super) fn limits(
             &typed.idle_timeout,
             &file.idle_timeout,
             of_requests.idle_timeout,
+        )?,
+        memory: setting("memory_limit", &typed.memory_limit, &file.memory_limit).map_or(
+            Ok(MemoryLimit::OfCgroup),
+            |given| {
+                given.parse(|text| {
+                    let bytes = unless_off(text, |text| size(text, LEAST_MEMORY))?;
+                    Ok(bytes.map_or(MemoryLimit::Off, MemoryLimit::Bytes))
+                })
+            },
         )?,
     })
 }

@@ -170,10 +170,15 @@ fn limits_can_be_said() {
     let file = file.unwrap().limits;
     assert_eq!((file.body, file.server.requests), (Some(100), Some(5)));
     assert_eq!(file.idle_timeout, Duration::from_secs(3600));
+    assert_eq!(usual.memory, MemoryLimit::OfCgroup);
+    let memory = |config: Result<Config, String>| config.unwrap().limits.memory;
+    assert_eq!(memory(read(&["--memory-limit=64m"], &[])), MemoryLimit::Bytes(64 << 20));
+    assert_eq!(memory(written("memory_limit = \"off\"")), MemoryLimit::Off);
     for (flag, remedy) in [
         ("--head-size=10", "write a number of bytes from 256, or as 16k, 10m or 1g"),
         ("--body-limit=99999999999g", "write a number of bytes from 0, or as 16k, 10m or 1g"),
         ("--connections=0", "write a whole number from 1 to 1000000"),
+        ("--memory-limit=64", "write a number of bytes from 1048576, or as 16k, 10m or 1g"),
     ] {
         let error = read(&[flag], &[]).unwrap_err();
         assert!(error.ends_with(remedy), "{error}");

@@ -40,6 +40,8 @@ pub(crate) fn with_usual_settings(mut command: Command) -> Command {
         // No test is to end by it that doesn't say so.
         .env("LB_DRAIN_TIMEOUT", "10m")
         .env("LB_ACCESS_LOG", "off")
+        // What else runs beside the tests is not their affair.
+        .env("LB_MEMORY_LIMIT", "off")
         .env("TRUST_DOWNSTREAM_PROXY", "false")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -8,6 +8,7 @@ mod client;
 mod control;
 mod https;
 mod lb;
+mod limits;
 mod load;
 mod reload;
 mod site;

@@ -12,8 +12,11 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use super::{exchange::Exchange, progress::Progress, replay::Replay};
-use crate::patience::Patience;
+use super::{error::Truncation, exchange::Exchange, progress::Progress, replay::Replay};
+use crate::{
+    overload::{Level, Pressure},
+    patience::Patience,
+};
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -34,6 +37,7 @@ struct Meter {
     bytes: u64,
     patience: Patience,
     progress: Arc<Progress>,
+    pressure: Pressure,
 }
 
 /// Why a body that could be read isn't.
@@ -41,6 +45,12 @@ struct Meter {
 pub(super) enum Stopped {
     TooLarge = 1,
     TooSlow,
+    /// What it takes up is needed.
+    Overload,
+}
+
+impl Stopped {
+    pub(super) const ALL: [Self; 3] = [Self::TooLarge, Self::TooSlow, Self::Overload];
 }
 
 impl fmt::Display for Stopped {
@@ -48,6 +58,7 @@ impl fmt::Display for Stopped {
         f.write_str(match self {
             Self::TooLarge => "the body is longer than it may be",
             Self::TooSlow => "the rest of the body didn't come in time",
+            Self::Overload => "memory is about to run out",
         })
     }
 }
@@ -90,6 +101,7 @@ impl RequestBody {
         mut self,
         bytes: Option<u64>,
         timeout: Duration,
+        pressure: &Pressure,
     ) -> Result<(Self, Option<Arc<Progress>>), Stopped> {
         if self.is_end_stream() {
             return Ok((self, None));
@@ -100,7 +112,8 @@ impl RequestBody {
         }
         let progress = Arc::<Progress>::default();
         let patience = Patience::new(timeout);
-        self.meter = Some(Meter { bytes, patience, progress: Arc::clone(&progress) });
+        let (meters, pressure) = (Arc::clone(&progress), pressure.clone());
+        self.meter = Some(Meter { bytes, patience, progress: meters, pressure });
         Ok((self, Some(progress)))
     }
 }
@@ -120,6 +133,13 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
+        if let Some(meter) = this.meter
+            && meter.pressure.level() == Level::Critical
+        {
+            // It may be kept for a repeat, and grow.
+            meter.progress.stops(Stopped::Overload);
+            return Poll::Ready(Some(Err(Stopped::Overload.into())));
+        }
         let frame = match this.inner.project() {
             RequestInnerProj::Empty => Poll::Ready(None),
             RequestInnerProj::Incoming { body } => {
@@ -251,12 +271,12 @@ impl Body for ResponseBody {
             ResponseInnerProj::Upstream { body } => match body.poll_frame(cx) {
                 Poll::Ready(frame) => {
                     this.patience.renew();
-                    frame.map(|frame| frame.map_err(|error| (error.into(), "upstream_reset")))
+                    frame.map(|frame| frame.map_err(|error| (error.into(), Truncation::Reset)))
                 }
                 Poll::Pending => {
                     ready!(this.patience.poll_end(cx));
                     let error = format!("nothing more came for {:?}", this.patience.limit);
-                    Some(Err((error.into(), "upstream_idle")))
+                    Some(Err((error.into(), Truncation::Idle)))
                 }
             },
             ResponseInnerProj::Local { body } => {
@@ -266,7 +286,7 @@ impl Body for ResponseBody {
         if let Some(exchange) = this.exchange {
             match &frame {
                 Some(Ok(frame)) => exchange.sent(frame.data_ref().map_or(0, Bytes::len)),
-                Some(Err((_, reason))) => exchange.broke_off(reason),
+                Some(Err((_, why))) => exchange.broke_off(*why),
                 None => exchange.finish(true),
             }
         }

@@ -63,7 +63,8 @@ impl Controls {
     }
 
     /// Takes these options from now on, but for
-    /// [`workers`](Options::workers) and [`access_log`](Options::access_log).
+    /// [`workers`](Options::workers), [`access_log`](Options::access_log) and
+    /// [`pressure`](Options::pressure).
     /// Returns once new requests are served by them; no connection is closed and
     /// no endpoint forgotten.
     pub async fn reload(&self, options: Options) {

@@ -8,6 +8,8 @@ use super::body::Stopped;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// Memory is about to run out.
+    Overload,
     /// The request names no host, several, or one that can't be read.
     BadHost,
     /// The target of the request isn't one for its method.
@@ -56,13 +58,36 @@ impl From<Stopped> for Refusal {
         match stopped {
             Stopped::TooLarge => Self::BodyTooLarge,
             Stopped::TooSlow => Self::BodyTimeout,
+            Stopped::Overload => Self::Overload,
+        }
+    }
+}
+
+/// Why an endpoint's answer ends before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Truncation {
+    /// The endpoint broke off.
+    Reset,
+    /// Nothing more came in time.
+    Idle,
+}
+
+impl Truncation {
+    pub(crate) const ALL: [Self; 2] = [Self::Reset, Self::Idle];
+
+    /// Its name in metrics and in the access log.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Reset => "upstream_reset",
+            Self::Idle => "upstream_idle",
         }
     }
 }
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
+        Self::Overload,
         Self::BadHost,
         Self::BadTarget,
         Self::UriTooLong,
@@ -96,9 +121,12 @@ impl Refusal {
             Self::LastHop => StatusCode::OK,
             Self::Redirect => StatusCode::MOVED_PERMANENTLY,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::Scheme | Self::NoRoute | Self::NoEndpoint | Self::QueueFull | Self::Exhausted => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Overload
+            | Self::Scheme
+            | Self::NoRoute
+            | Self::NoEndpoint
+            | Self::QueueFull
+            | Self::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
             Self::Reset | Self::BadAnswer => StatusCode::BAD_GATEWAY,
             Self::AnswerTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -107,6 +135,7 @@ impl Refusal {
     /// Its name in metrics and in the access log.
     pub fn reason(self) -> &'static str {
         match self {
+            Self::Overload => "overload",
             Self::BadHost => "bad_host",
             Self::BadTarget => "bad_target",
             Self::UriTooLong => "uri_too_long",
@@ -132,6 +161,7 @@ impl Refusal {
     /// What the client is told.
     fn text(self) -> &'static str {
         match self {
+            Self::Overload => "503 Service Unavailable: overloaded, come later\n",
             Self::BadHost => "400 Bad Request: exactly one valid Host is needed\n",
             Self::BadTarget => "400 Bad Request: the target is none for this method\n",
             Self::UriTooLong => "414 URI Too Long: a shorter one is needed\n",
@@ -163,7 +193,9 @@ impl Refusal {
             | Self::BadBody
             | Self::Coding
             | Self::BadAnswer => INTERNAL,
-            Self::BodyTooLarge | Self::QueueFull | Self::Exhausted => RESOURCE_EXHAUSTED,
+            Self::Overload | Self::BodyTooLarge | Self::QueueFull | Self::Exhausted => {
+                RESOURCE_EXHAUSTED
+            }
             Self::Method | Self::LastHop => UNIMPLEMENTED,
             Self::BodyTimeout | Self::AnswerTimeout => DEADLINE_EXCEEDED,
             Self::Redirect
@@ -189,7 +221,7 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         match self {
-            Self::NoEndpoint | Self::QueueFull | Self::Exhausted => {
+            Self::Overload | Self::NoEndpoint | Self::QueueFull | Self::Exhausted => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::Method | Self::LastHop => {
@@ -332,6 +364,8 @@ mod tests {
     fn all_are_listed_in_their_order() {
         let mut at = 0..;
         assert!(Refusal::ALL.iter().all(|&refusal| Some(refusal as usize) == at.next()));
+        let mut at = 0..;
+        assert!(Truncation::ALL.iter().all(|&why| Some(why as usize) == at.next()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use ::http::{StatusCode, Version, header::HeaderMap};
 use super::{
     access_log::{Entry, Outcome as Logged},
     connection::Connection,
-    error::Refusal,
+    error::{Refusal, Truncation},
     progress::Progress,
     proxy::Shared,
     table::{Service, Target},
@@ -162,8 +162,9 @@ impl Exchange {
     }
 
     /// Ends an exchange whose answer its endpoint doesn't complete.
-    pub(super) fn broke_off(&mut self, reason: &'static str) {
-        self.reason = Some(reason);
+    pub(super) fn broke_off(&mut self, why: Truncation) {
+        self.shared.metrics.truncated(why);
+        self.reason = Some(why.reason());
         self.outcome = Outcome::Failure;
         self.finish(false);
     }

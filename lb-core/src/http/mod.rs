@@ -57,6 +57,7 @@ pub use body::{RequestBody, ResponseBody};
 pub use controls::{Controls, DrainError};
 pub use driver::Driver;
 pub use error::Refusal;
+pub(crate) use error::Truncation;
 pub use forwarding::{Forwarding, Trust, TrustError};
 #[cfg(feature = "tls")]
 pub use https::Https;

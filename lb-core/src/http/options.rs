@@ -3,7 +3,7 @@ use std::time::Duration;
 #[cfg(feature = "tls")]
 use super::UpstreamTls;
 use super::{AccessLog, Forwarding};
-use crate::balance::Algorithm;
+use crate::{balance::Algorithm, overload::Pressure};
 
 /// How a [`Proxy`](super::Proxy) behaves.
 #[derive(Clone, Debug)]
@@ -62,6 +62,8 @@ pub struct Options {
     /// How HTTPS is served; not at all.
     #[cfg(feature = "tls")]
     pub https: Option<super::Https>,
+    /// While this is [high](crate::overload::Level::High), requests get 503; never.
+    pub pressure: Pressure,
     /// Where requests are written down; nowhere.
     pub access_log: Option<AccessLog>,
 }
@@ -90,6 +92,7 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(300),
             #[cfg(feature = "tls")]
             https: None,
+            pressure: Pressure::default(),
             access_log: None,
         }
     }

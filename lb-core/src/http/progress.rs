@@ -36,7 +36,7 @@ impl Progress {
     /// Why no more of it was read, if that is so.
     pub(super) fn stopped(&self) -> Option<Stopped> {
         let why = self.stopped.load(Ordering::Relaxed);
-        [Stopped::TooLarge, Stopped::TooSlow].into_iter().find(|known| *known as u8 == why)
+        Stopped::ALL.into_iter().find(|known| *known as u8 == why)
     }
 
     /// When the endpoint could last be expected to do something, if it was asked then;
@@ -66,7 +66,7 @@ mod tests {
     fn it_tells_why_it_stopped() {
         let progress = Progress::default();
         assert_eq!(progress.stopped(), None);
-        for why in [Stopped::TooLarge, Stopped::TooSlow] {
+        for why in Stopped::ALL {
             progress.stops(why);
             assert_eq!(progress.stopped(), Some(why));
         }

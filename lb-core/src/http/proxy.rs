@@ -10,7 +10,7 @@ use std::{
 
 use ::http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use arc_swap::ArcSwap;
 use http_body::Body;
@@ -31,9 +31,12 @@ use super::{
     timeouts::Timeouts,
     upgrade,
 };
-use crate::metrics;
 #[cfg(feature = "tls")]
 use crate::tls::{HostOptions, Session};
+use crate::{
+    metrics,
+    overload::{Level, Pressure},
+};
 
 /// A reverse proxy as a tower service: it never fails, every request is
 /// answered.
@@ -53,6 +56,7 @@ pub struct Proxy {
 /// What every clone shares.
 pub(super) struct Shared {
     pub(super) access_log: Option<AccessLog>,
+    pressure: Pressure,
     pub(super) table: ArcSwap<Table>,
     /// The table has changed, or an endpoint has become ready.
     pub(super) changed: Notify,
@@ -78,6 +82,7 @@ impl Proxy {
     pub fn new(options: Options) -> (Self, Driver) {
         let shared = Arc::new(Shared {
             access_log: options.access_log.clone(),
+            pressure: options.pressure.clone(),
             table: ArcSwap::from_pointee(Table::empty(options)),
             changed: Notify::new(),
             settled: watch::Sender::new(false),
@@ -160,13 +165,16 @@ impl Proxy {
             exchange.answered(answer.status(), answer.headers(), None);
             return answer.map(|body| ResponseBody::local(body, exchange));
         }
-        let form = Form::of(&request);
+        let (form, version) = (Form::of(&request), request.version());
         match self.carry(request, form, &mut exchange).await {
             Ok(answer) => answer.finish(exchange, self.guard),
             Err(refused) => {
-                exchange.refused(refused.refusal);
-                #[cfg_attr(not(feature = "tls"), expect(unused_mut))]
+                let refusal = refused.refusal;
+                exchange.refused(refusal);
                 let mut response = refused.response(form);
+                if refusal == Refusal::Overload && version < Version::HTTP_2 {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 #[cfg(feature = "tls")]
                 exchange.promise(response.headers_mut());
                 exchange.answered(response.status(), response.headers(), None);
@@ -181,6 +189,9 @@ impl Proxy {
         form: Form,
         exchange: &mut Exchange,
     ) -> Result<Answer, Refused> {
+        if self.shared.pressure.level() >= Level::High {
+            return Err(Refusal::Overload.into());
+        }
         let client_upgrade = hyper::upgrade::on(&mut request);
         let on_stream = upgrade::from_stream(&mut request);
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
@@ -219,8 +230,8 @@ impl Proxy {
         }
 
         let (mut head, body) = request.into_parts();
-        let (body, progress) =
-            body.metered(options.body_limit, timeouts.body).map_err(Refusal::from)?;
+        let body = body.metered(options.body_limit, timeouts.body, &self.shared.pressure);
+        let (body, progress) = body.map_err(Refusal::from)?;
         exchange.has_body(progress);
         if head.version == Version::HTTP_2
             && !body.is_end_stream()

@@ -10,7 +10,10 @@ use std::{
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::proxy_protocol::{self, Header, Parsed};
+use super::{
+    proxy_protocol::{self, Header, Parsed},
+    service::BoxError,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
@@ -60,12 +63,11 @@ pub(super) async fn announcement<I: AsyncRead + Unpin>(
     stream: &mut I,
     start: &mut BytesMut,
 ) -> io::Result<Header> {
-    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
     loop {
         if !read(stream, start).await? {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        match proxy_protocol::parse(start).map_err(io::Error::other)? {
+        match proxy_protocol::parse(start).map_err(invalid)? {
             Parsed::Incomplete { .. } => {}
             Parsed::Absent => return Err(invalid("there is no PROXY header")),
             Parsed::Header(header) => {
@@ -74,6 +76,10 @@ pub(super) async fn announcement<I: AsyncRead + Unpin>(
             }
         }
     }
+}
+
+fn invalid(error: impl Into<BoxError>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 /// Reads more, unless it is the end. Who is waited for takes up no buffer.

@@ -1,6 +1,6 @@
 //! The life of one client's connection.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use hyper::server::conn::{http1, http2};
@@ -18,7 +18,7 @@ use tokio::{
 #[cfg(feature = "tls")]
 use super::entrance::Tls;
 use super::{
-    Accepted, Announced, Guard, HttpService, Limits,
+    Accepted, Announced, Closed, Guard, HttpService, Limits, Open,
     beginning::{Version, announcement},
     entrance::Entrance,
     service::{BoxError, Closing},
@@ -34,6 +34,7 @@ pub(super) struct Protocols {
     http2: http2::Builder<TokioExecutor>,
     limits: Arc<Limits>,
     announced: Option<Announced>,
+    open: Arc<Open>,
     /// Of this worker alone: every connection looks at it each time it is polled,
     /// and must not contend with other workers for that.
     stage: watch::Receiver<Stage>,
@@ -52,10 +53,54 @@ pub(super) enum Stage {
 /// What a connection without a request gets when it is time to close.
 pub(super) const LAST_MOMENT: Duration = Duration::from_millis(100);
 
+/// Why a connection has ended before its client has closed it.
+struct Early {
+    /// What that was, if it was our doing.
+    closed: Option<Closed>,
+    error: BoxError,
+}
+
+impl Early {
+    fn because(closed: Closed, error: impl Into<BoxError>) -> Self {
+        Self { closed: Some(closed), error: error.into() }
+    }
+
+    fn theirs(error: impl Into<BoxError>) -> Self {
+        Self { closed: None, error: error.into() }
+    }
+
+    /// After this had come.
+    fn after(mut self, start: &[u8]) -> Self {
+        if self.closed == Some(Closed::Silent) && !start.is_empty() {
+            self.closed = Some(Closed::HeadTimeout);
+        }
+        self
+    }
+}
+
+impl From<hyper::Error> for Early {
+    fn from(error: hyper::Error) -> Self {
+        Self { closed: Closed::of(&error), error: error.into() }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<tls::HandshakeError> for Early {
+    fn from(error: tls::HandshakeError) -> Self {
+        let closed = match &error {
+            tls::HandshakeError::Challenge { .. } => None,
+            tls::HandshakeError::NoCertificate { .. } => Some(Closed::NoCertificate),
+            _ => Some(Closed::Handshake),
+        };
+        Self { closed, error: error.into() }
+    }
+}
+
 impl Protocols {
     pub(super) fn new(
         limits: Arc<Limits>,
         announced: Option<Announced>,
+        open: Arc<Open>,
         stage: watch::Receiver<Stage>,
     ) -> Self {
         let mut http1 = http1::Builder::new();
@@ -78,7 +123,7 @@ impl Protocols {
             // WebSockets (RFC 8441).
             .enable_connect_protocol()
             .keep_alive_interval(limits.head_timeout);
-        Self { http1, http2, limits, announced, stage }
+        Self { http1, http2, limits, announced, open, stage }
     }
 
     /// Serves a connection to its end.
@@ -90,7 +135,13 @@ impl Protocols {
         guard: Guard,
         make: impl FnOnce(Accepted) -> S,
     ) {
-        if let Err(error) = self.try_serve(stream, entrance, peer, guard, make).await {
+        let open = Arc::clone(&self.open);
+        if let Err(Early { closed, error }) =
+            self.try_serve(stream, entrance, peer, guard, make).await
+        {
+            if let Some(closed) = closed {
+                open.closed(closed);
+            }
             tracing::debug!(%peer, %error, "a client's connection ended early");
         }
     }
@@ -102,7 +153,7 @@ impl Protocols {
         peer: SocketAddr,
         guard: Guard,
         make: impl FnOnce(Accepted) -> S,
-    ) -> Result<(), BoxError> {
+    ) -> Result<(), Early> {
         let until = Instant::now() + self.limits.head_timeout;
         let mut accepted = Accepted {
             peer,
@@ -115,8 +166,11 @@ impl Protocols {
         let mut start = BytesMut::new();
         if self.announced.as_ref().is_some_and(|announced| announced(peer.ip())) {
             let header = announcement(&mut stream, &mut start);
-            let Some(header) = self.in_time(until, header).await else { return Ok(()) };
-            let header = header?;
+            let header = self.in_time(until, header).await?;
+            let header = header.map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => Early::because(Closed::ProxyHeader, error),
+                _ => Early::theirs(error),
+            })?;
             accepted.secure = header.tls.is_some();
             if let Some(addresses) = header.addresses {
                 (accepted.peer, accepted.local) = (addresses.source, addresses.destination);
@@ -124,14 +178,13 @@ impl Protocols {
         }
         if !accepted.guard.is_of(accepted.peer.ip(), &self.limits) {
             entrance.turn_away(&stream);
-            return Ok(());
+            return Err(Early::because(Closed::TooManyOfClient, "one of too many"));
         }
         #[cfg(feature = "tls")]
         if let Some(Tls { acceptor, hosts }) = entrance.tls {
             let stream = Stream::new(start, stream, self.limits.send_timeout);
             let handshake = Box::pin(acceptor.accept(stream, |host| hosts(host)));
-            let Some(done) = self.in_time(until, handshake).await else { return Ok(()) };
-            let tls::Accepted { stream, session } = done?;
+            let tls::Accepted { stream, session } = self.in_time(until, handshake).await??;
             accepted.secure = true;
             accepted.session = Some(session);
             return Box::pin(self.speak(stream, BytesMut::new(), until, accepted, make)).await;
@@ -147,13 +200,14 @@ impl Protocols {
         until: Instant,
         accepted: Accepted,
         make: impl FnOnce(Accepted) -> S,
-    ) -> Result<(), BoxError>
+    ) -> Result<(), Early>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: HttpService,
     {
         let version = self.in_time(until, Version::heard(&mut stream, &mut start)).await;
-        let Some(version) = version.transpose()?.flatten() else { return Ok(()) };
+        let version = version.map_err(|early| early.after(&start))?;
+        let Some(version) = version.map_err(Early::theirs)? else { return Ok(()) };
         let stream = Stream::new(start, stream, self.limits.send_timeout);
         let service = make(accepted);
         match version {
@@ -164,17 +218,19 @@ impl Protocols {
         Ok(())
     }
 
-    /// What a connection begins with; nothing if that takes longer than `until`, or
-    /// than a moment once it is time to close.
-    async fn in_time<T>(&self, until: Instant, begin: impl Future<Output = T>) -> Option<T> {
+    /// What a connection begins with, unless that takes longer than `until`, or than a
+    /// moment once it is time to close.
+    async fn in_time<T>(&self, until: Instant, begin: impl Future<Output = T>) -> Result<T, Early> {
         let mut begin = pin!(begin);
         tokio::select! {
             biased;
-            begun = begin.as_mut() => return Some(begun),
-            () = time::sleep_until(until) => return None,
+            begun = begin.as_mut() => return Ok(begun),
+            () = time::sleep_until(until) => {
+                return Err(Early::because(Closed::Silent, "nothing came in time"));
+            }
             () = reached(self.stage.clone(), Stage::Closing) => {}
         }
-        time::timeout(LAST_MOMENT, begin).await.ok()
+        time::timeout(LAST_MOMENT, begin).await.map_err(Early::theirs)
     }
 
     async fn http1<I, S>(&self, stream: Stream<I>, service: S) -> hyper::Result<()>

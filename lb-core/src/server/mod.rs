@@ -11,6 +11,7 @@
 //! other without a client that notices (see [`handover`]).
 
 mod beginning;
+mod closed;
 mod connection;
 mod entrance;
 pub mod handover;
@@ -36,9 +37,11 @@ use entrance::Entrance;
 use open::Open;
 use running::Phase;
 
+use crate::overload::Pressure;
 #[cfg(feature = "tls")]
 use crate::tls;
 
+pub use closed::Closed;
 pub use limits::Limits;
 pub use listen::adopt;
 pub use open::{Connections, Guard};
@@ -51,6 +54,7 @@ pub struct Server {
     workers: usize,
     limits: Limits,
     announced: Option<Announced>,
+    pressure: Pressure,
 }
 
 /// A socket that is listened on, and what is spoken there.
@@ -118,7 +122,13 @@ impl Server {
         let sockets = listen(addresses, open)?;
         let listeners = sockets.into_iter().map(Listener::plain).collect();
         let workers = thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { listeners, workers, limits: Limits::default(), announced: None })
+        Ok(Self {
+            listeners,
+            workers,
+            limits: Limits::default(),
+            announced: None,
+            pressure: Pressure::default(),
+        })
     }
 
     /// Listens on these addresses as well, for TLS. The host that a client names, if
@@ -167,6 +177,14 @@ impl Server {
         self
     }
 
+    /// While this is [critical](crate::overload::Level::Critical), connections are
+    /// closed as soon as they are accepted. Never unless set here.
+    #[must_use]
+    pub fn pressure(mut self, pressure: Pressure) -> Self {
+        self.pressure = pressure;
+        self
+    }
+
     /// The addresses that are listened on, with the ports the system chose.
     ///
     /// # Errors
@@ -189,7 +207,7 @@ impl Server {
         S: HttpService,
     {
         let (phase, phases) = watch::channel(Phase::Serving);
-        let open = Arc::<Open>::default();
+        let open = Arc::new(Open::new(self.pressure));
         let limits = Arc::new(self.limits);
         let mut finished = Vec::new();
         for number in 0..self.workers {

@@ -4,14 +4,17 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
 use tokio::sync::{Notify, mpsc};
 
-use super::Limits;
-use crate::sync::lock;
+use super::{Closed, Limits, closed::Counts};
+use crate::{
+    overload::{Level, Pressure},
+    sync::lock,
+};
 
 /// The open connections of all workers.
 #[derive(Debug, Default)]
@@ -21,10 +24,15 @@ pub(super) struct Open {
     none: Notify,
     /// Those of each client, if that is limited.
     of_clients: Mutex<HashMap<IpAddr, usize>>,
-    turned_away: AtomicU64,
+    pressure: Pressure,
+    closed: Counts,
 }
 
 impl Open {
+    pub(super) fn new(pressure: Pressure) -> Self {
+        Self { pressure, ..Self::default() }
+    }
+
     /// Ends when no connection is open, as of some moment after the call.
     pub(super) async fn none(&self) {
         loop {
@@ -36,20 +44,24 @@ impl Open {
         }
     }
 
-    /// Counts a connection, unless there are too many already.
+    /// A connection was closed by us, for this reason.
+    pub(super) fn closed(&self, closed: Closed) {
+        self.closed.count(closed);
+    }
+
+    /// Counts a connection, unless it can't be served.
     pub(super) fn admit(
         self: &Arc<Self>,
         limits: &Limits,
         alive: &mpsc::Sender<()>,
-    ) -> Option<Guard> {
+    ) -> Result<Guard, Closed> {
+        if self.pressure.level() == Level::Critical {
+            return Err(Closed::Overload);
+        }
         let before = self.count.fetch_add(1, Ordering::Relaxed);
         // Uncounts itself where it is dropped.
         let guard = Guard { open: Arc::clone(self), client: None, _alive: alive.clone() };
-        let has_room = before < limits.connections;
-        if !has_room {
-            self.turned_away.fetch_add(1, Ordering::Relaxed);
-        }
-        has_room.then_some(guard)
+        if before < limits.connections { Ok(guard) } else { Err(Closed::TooMany) }
     }
 }
 
@@ -82,8 +94,6 @@ impl Guard {
         if has_room {
             *open += 1;
             self.client = Some(client);
-        } else {
-            self.open.turned_away.fetch_add(1, Ordering::Relaxed);
         }
         has_room
     }
@@ -106,19 +116,19 @@ impl Drop for Guard {
     }
 }
 
-/// The number of open connections.
+/// The connections of clients, in numbers.
 #[derive(Clone)]
 pub struct Connections(pub(super) Arc<Open>);
 
 impl Connections {
-    /// As of now.
+    /// How many are open now.
     pub fn open(&self) -> usize {
         self.0.count.load(Ordering::Relaxed)
     }
 
-    /// How many were turned away so far, as there were too many.
-    pub fn turned_away(&self) -> u64 {
-        self.0.turned_away.load(Ordering::Relaxed)
+    /// How many were closed so far for this reason, or not served.
+    pub fn closed(&self, closed: Closed) -> u64 {
+        self.0.closed.of(closed)
     }
 }
 
@@ -133,7 +143,7 @@ mod tests {
     use super::*;
 
     fn admit(open: &Arc<Open>, client: &str, limits: &Limits) -> Option<Guard> {
-        let guard = open.admit(limits, &mpsc::channel(1).0);
+        let guard = open.admit(limits, &mpsc::channel(1).0).ok();
         guard.and_then(|mut guard| guard.is_of(client.parse().unwrap(), limits).then_some(guard))
     }
 
@@ -146,8 +156,7 @@ mod tests {
         assert!(admit(&open, "10.0.0.2", &limits).is_none());
         drop(first);
         assert!(admit(&open, "10.0.0.2", &limits).is_some());
-        let connections = Connections(open);
-        assert_eq!((connections.open(), connections.turned_away()), (1, 1));
+        assert_eq!(Connections(open).open(), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{
-    Accepted, Announced, HttpService, Limits, Listener, Open,
+    Accepted, Announced, Closed, HttpService, Limits, Listener, Open,
     connection::{LAST_MOMENT, Protocols, Stage},
     listen::BACKLOG,
     running::Phase,
@@ -45,7 +45,7 @@ impl<M> Worker<M> {
         let Self { listeners, make, mut phase, open, limits, announced } = self;
         let (stage, stages) = watch::channel(Stage::Serving);
         let (alive, mut all_gone) = mpsc::channel(1);
-        let protocols = Protocols::new(Arc::clone(&limits), announced, stages);
+        let protocols = Protocols::new(Arc::clone(&limits), announced, Arc::clone(&open), stages);
 
         let mut accepting = JoinSet::new();
         for listener in listeners {
@@ -54,9 +54,15 @@ impl<M> Worker<M> {
             let (protocols, make, alive) = (protocols.clone(), make.clone(), alive.clone());
             let (open, limits) = (Arc::clone(&open), Arc::clone(&limits));
             accepting.spawn(accept(socket, entrance.local, phase.clone(), move |stream, peer| {
-                let Some(guard) = open.admit(&limits, &alive) else {
-                    entrance.turn_away(&stream);
-                    return;
+                let guard = match open.admit(&limits, &alive) {
+                    Ok(guard) => guard,
+                    Err(closed) => {
+                        open.closed(closed);
+                        if closed == Closed::TooMany {
+                            entrance.turn_away(&stream);
+                        }
+                        return;
+                    }
                 };
                 let (entrance, make) = (entrance.clone(), make.clone());
                 tokio::spawn(protocols.clone().serve(stream, entrance, peer, guard, make));

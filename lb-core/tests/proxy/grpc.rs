@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use lb_core::{
     Endpoint,
     http::Options,
+    overload::{Memory, Watch},
     registry::{Binding, Protocol, Registration},
 };
 use tokio::net::TcpListener;
@@ -119,4 +120,18 @@ async fn what_the_proxy_says_is_a_status_too() {
     let error = client(&lb, "nobody.local").await.check(asks("")).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable, "{error}");
     assert_eq!(error.message(), "nothing here answers for this host");
+}
+
+#[tokio::test]
+async fn calls_are_refused_while_memory_is_short_and_connections_stay() {
+    let options = Options::default();
+    let pressure = options.pressure.clone();
+    let lb = Lb::start(options).await;
+    let mut client = client(&lb, "nobody.local").await;
+    Watch::new(Memory::of_process(), 1, pressure.clone()).unwrap();
+    let error = client.check(asks("")).await.unwrap_err();
+    assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
+    pressure.lift();
+    let error = client.check(asks("")).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "no route, as before: {error}");
 }

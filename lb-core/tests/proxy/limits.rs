@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use lb_core::http::Options;
+use lb_core::{
+    http::Options,
+    overload::{Memory, Pressure, Watch},
+};
 
 use super::support::{Backend, Lb};
 
@@ -77,6 +80,23 @@ async fn the_rest_of_a_body_comes_in_time() {
         assert_eq!(answer.status, 408, "{framing}");
     }
     assert_eq!(backend.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_is_still_coming_is_broken_off_when_memory_runs_out() {
+    let backend = Backend::echo().await;
+    let pressure = Pressure::default();
+    let lb = site(&backend, |options| options.pressure = pressure.clone()).await;
+    let mut client = lb.client().await;
+    client.post(&post("Content-Length: 8", "0123")).await;
+    lb.until(|| lb.report("app.local").endpoints[0].in_flight == 1).await;
+    Watch::new(Memory::of_process(), 1, pressure.clone()).unwrap();
+    client.post("4567").await;
+    let answer = client.receive().await.unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (503, Some("close")));
+    assert_eq!(backend.requests(), 0, "nobody has got it whole");
+    pressure.lift();
+    assert_eq!(lb.client().await.raw(&post("Content-Length: 2", "ok")).await.body, "ok");
 }
 
 #[tokio::test]
