@@ -77,7 +77,7 @@ impl Ordering<'_> {
             Ok(OrderStatus::Ready) => Ok(()),
             // The order says less than its challenge.
             Ok(_) => Err(why_invalid(order).await),
-            Err(Error::Api(_)) => Err(why_invalid(order).await),
+            Err(Error::Api(_)) if order.state().error.is_some() => Err(why_invalid(order).await),
             Err(error) => Err(error.into()),
         }
     }
