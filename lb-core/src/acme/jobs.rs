@@ -106,7 +106,8 @@ impl Context {
         host: &str,
         failures: u32,
     ) -> Result<Found, Failing> {
-        self.on_disk(Folder::probe).await?;
+        let name = host.to_owned();
+        self.on_disk(move |folder| folder.probe(&name)).await?;
         let account = self.account(client).await?;
         let mut types = self.options.challenges.clone();
         let first = usize::try_from(failures).unwrap_or_default() % types.len().max(1);
