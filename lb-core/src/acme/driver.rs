@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     Report, State, Turn,
-    folder::Lock,
+    folder::{Folder, Lock},
     jobs::{Context, NeverSays},
     plan::{Action, Failure, Found, Plan, Window},
 };
@@ -86,10 +86,7 @@ impl Driver {
             let wakes = plan.wakes().into_iter().chain(looked).min().unwrap_or(now);
             let pause = wakes.duration_since(SystemTime::now()).unwrap_or_default();
             tokio::select! {
-                changed = hosts.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
+                Ok(()) = hosts.changed() => {
                     plan.set_hosts(&*hosts.borrow_and_update(), SystemTime::now());
                     looked = None;
                 }
@@ -104,7 +101,7 @@ impl Driver {
     /// Waits until no other process orders for this folder.
     async fn turn(&self) -> Lock {
         loop {
-            let (turn, pause) = match self.context.on_disk(|folder| folder.lock()).await {
+            let (turn, pause) = match self.context.on_disk(Folder::lock).await {
                 Ok(Some(lock)) => {
                     self.report.send_modify(|report| report.turn = Turn::Ours);
                     return lock;

@@ -84,6 +84,18 @@ impl Folder {
         self.own.join("accounts").join(format!("{name}.json"))
     }
 
+    /// Whether what would be issued for a host could be kept: else it would be ordered
+    /// again and again, which servers allow a few times a week.
+    pub(super) fn probe(&self, host: &str) -> io::Result<()> {
+        const AS_MUCH: [u8; 16 << 10] = [b'\n'; 16 << 10];
+        let folder = self.own.join("issued");
+        self.make(&folder)?;
+        // Others may be ordered for at the same time.
+        let file = folder.join(format!("{host}.probe"));
+        replace(&file, &AS_MUCH, Readers::Owner)?;
+        fs::remove_file(&file).map_err(|error| naming(&file, &error))
+    }
+
     /// Keeps what was issued, before any of it is served.
     pub(super) fn keep(&self, host: &str, issued: &Issued) -> io::Result<()> {
         self.make(&self.own.join("issued"))?;
@@ -451,6 +463,13 @@ mod tests {
             matches!(&found, Found::Unreadable(why) if why.contains("a.com.crt: ")),
             "{found:?}"
         );
+        fs::create_dir_all(scene.file(".acme")).unwrap();
+        fs::write(scene.file(".acme/issued"), "a file").unwrap();
+        let error = scene.folder.probe("a.com").unwrap_err().to_string();
+        assert!(error.contains(".acme/issued: "), "{error}");
+        fs::remove_dir_all(scene.file(".acme")).unwrap();
+        scene.folder.probe("a.com").unwrap();
+        fs::remove_dir_all(scene.file(".acme")).unwrap();
         fs::write(scene.file(".acme"), "a file").unwrap();
         let Err(error) = scene.folder.lock() else { panic!() };
         assert!(error.to_string().contains(".acme: "), "{error}");

@@ -49,7 +49,7 @@ impl Context {
     /// A new one for every job, so that the server's directory is as it is now.
     async fn account(&self, client: &Client) -> Result<Account, Failing> {
         let builder = Account::builder_with_http(Box::new(client.clone()));
-        let kept = self.on_disk(|folder| folder.account()).await?;
+        let kept = self.on_disk(Folder::account).await?;
         if let Some(kept) = kept {
             let credentials: AccountCredentials = serde_json::from_slice(&kept).map_err(|_| {
                 // What is wrong with it may quote it.
@@ -95,7 +95,7 @@ impl Context {
         };
         if failure.account_lost {
             // One of these that can't be removed is found again, and says so again.
-            let _ = self.on_disk(|folder| folder.lose_account()).await;
+            let _ = self.on_disk(Folder::lose_account).await;
         }
         Err(failure)
     }
@@ -106,6 +106,8 @@ impl Context {
         host: &str,
         failures: u32,
     ) -> Result<Found, Failing> {
+        let name = host.to_owned();
+        self.on_disk(move |folder| folder.probe(&name)).await?;
         let account = self.account(client).await?;
         let mut types = self.options.challenges.clone();
         let first = usize::try_from(failures).unwrap_or_default() % types.len().max(1);

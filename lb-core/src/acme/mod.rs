@@ -114,8 +114,8 @@ impl Manager {
         challenges: Challenges,
     ) -> Result<(Self, Driver), InvalidOption> {
         options.check()?;
-        let mut connector = ConnectorOptions::default();
-        connector.verify = options.verify.clone();
+        let connector =
+            ConnectorOptions { verify: options.verify.clone(), ..ConnectorOptions::default() };
         let connector = Connector::new(connector).map_err(|error| InvalidOption {
             key: "verify",
             value: format!("{:?}", options.verify),

@@ -77,7 +77,7 @@ impl Ordering<'_> {
             Ok(OrderStatus::Ready) => Ok(()),
             // The order says less than its challenge.
             Ok(_) => Err(why_invalid(order).await),
-            Err(Error::Api(_)) => Err(why_invalid(order).await),
+            Err(Error::Api(_)) if order.state().error.is_some() => Err(why_invalid(order).await),
             Err(error) => Err(error.into()),
         }
     }
@@ -132,8 +132,14 @@ fn patience() -> RetryPolicy {
 async fn why_invalid(order: &mut Order) -> Failing {
     let mut authorizations = order.authorizations();
     while let Some(Ok(mut authorization)) = authorizations.next().await {
-        let Ok(state) = authorization.refresh().await else { break };
-        let failed = state.challenges.iter().find_map(|one| Some((one, one.error.as_ref()?)));
+        // It may refuse nonces.
+        for _ in 0..5 {
+            if authorization.refresh().await.is_ok() {
+                break;
+            }
+        }
+        let mut challenges = authorization.challenges.iter();
+        let failed = challenges.find_map(|one| Some((one, one.error.as_ref()?)));
         if let Some((challenge, problem)) = failed {
             let known = ChallengeType::ALL.into_iter().find(|kind| kind.acme() == challenge.r#type);
             return Failing::problem(problem)

@@ -90,6 +90,8 @@ pub(super) struct Plan {
     asking: BTreeSet<String>,
     /// Whether the server says when to renew.
     is_asked: bool,
+    /// What the time was last.
+    last: SystemTime,
 }
 
 struct Host {
@@ -120,6 +122,7 @@ impl Plan {
             ordering: BTreeSet::new(),
             asking: BTreeSet::new(),
             is_asked: true,
+            last: SystemTime::UNIX_EPOCH,
         }
     }
 
@@ -166,6 +169,10 @@ impl Plan {
 
     /// What is to be done now, and counts as begun. Ask until there is nothing.
     pub(super) fn next(&mut self, now: SystemTime) -> Option<Action> {
+        if now < self.last {
+            self.clock_was_ahead(now);
+        }
+        self.last = now;
         let is_now = |(at, _): &(SystemTime, &str)| *at <= now;
         let order = self.orders().min().filter(is_now).map(|(_, name)| name.to_owned());
         let question = self.questions().min().filter(is_now).map(|(_, name)| name.to_owned());
@@ -187,6 +194,21 @@ impl Plan {
         let host = question?;
         self.asking.insert(host.clone());
         Some(Action::AskRenewal { host })
+    }
+
+    /// Nobody waits for a time that was far ahead by mistake: a machine may begin with its
+    /// clock at any.
+    fn clock_was_ahead(&mut self, now: SystemTime) {
+        let soon = now + SHORTEST_PAUSE;
+        for host in self.hosts.values_mut().chain(self.left.values_mut()) {
+            (host.since, host.ask_at) = (host.since.min(now), host.ask_at.min(soon));
+            if let Some(failed) = &mut host.failed {
+                failed.next_try = failed.next_try.min(soon);
+            }
+        }
+        if let Account::Failed { next_try, .. } = &mut self.account {
+            *next_try = (*next_try).min(soon);
+        }
     }
 
     /// When there is something to do again, if nothing happens before.

@@ -223,6 +223,28 @@ fn what_is_issued_and_due_at_once_is_a_failure() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_delays_nothing_for_long() {
+    let mut plan = plan(&["a.com"]);
+    let ahead = 4000 * DAY;
+    assert_eq!(plan.next(at(ahead)), order("a.com", 0));
+    plan.ordered("a.com", Err(failure("the server's certificate has expired")), at(ahead));
+    plan.set_hosts(&names(&["a.com", "b.com"]), at(ahead));
+    plan.found("b.com", Found::Nothing, at(ahead));
+    assert_eq!(plan.next(at(DAY)), order("b.com", 0));
+    assert_eq!(plan.next(at(DAY)), None);
+    assert_eq!(plan.wakes(), Some(at(DAY + 60)));
+    assert_eq!(plan.next(at(DAY + 60)), order("a.com", 1));
+
+    plan.account = Account::None;
+    plan.set_hosts(&names(&["c.com"]), at(ahead));
+    plan.found("c.com", Found::Nothing, at(ahead));
+    assert_eq!(plan.next(at(ahead)), Some(Action::OpenAccount));
+    plan.opened(Err(failure("no")), at(ahead));
+    assert_eq!(plan.next(at(2 * DAY)), None);
+    assert_eq!(plan.next(at(2 * DAY + 60)), Some(Action::OpenAccount));
+}
+
+#[test]
 fn another_server_issues_it_anew() {
     let mut plan = plan(&["a.com"]);
     let (not_before, not_after) = (at(0), at(90 * DAY));
