@@ -6,6 +6,8 @@
 mod grpc;
 #[path = "proxy/http2.rs"]
 mod http2;
+#[path = "proxy/http2_endpoints.rs"]
+mod http2_endpoints;
 #[path = "proxy/limits.rs"]
 mod limits;
 mod support;

@@ -26,6 +26,7 @@ pub(super) struct Connection {
     /// It has carried a request before, so the other side may have closed it
     /// without our having seen that yet.
     pub(super) reused: bool,
+    opened: Instant,
     idle_since: Instant,
     /// Who uses it, if it carries many requests.
     users: Option<Arc<()>>,
@@ -83,12 +84,18 @@ impl Connection {
             }
         };
         let users = matches!(sender, Sender::Http2(_)).then(Arc::default);
-        Ok(Self { sender, reused: false, idle_since: clock::now(), users })
+        let opened = clock::now();
+        Ok(Self { sender, reused: false, opened, idle_since: opened, users })
     }
 
     /// Whether it carries many requests.
     pub(super) fn is_shared(&self) -> bool {
         self.users.is_some()
+    }
+
+    /// Whether it was opened after this moment, if there is one.
+    pub(super) fn is_newer(&self, than: Option<Instant>) -> bool {
+        than.is_none_or(|than| self.opened > than)
     }
 
     /// The same connection for somebody else, if it carries many requests and can carry
@@ -102,7 +109,8 @@ impl Connection {
         }
         self.idle_since = clock::now();
         let (sender, users) = (Sender::Http2(sender.clone()), Some(Arc::clone(users)));
-        Some(Self { sender, reused: true, idle_since: self.idle_since, users })
+        let (opened, idle_since) = (self.opened, self.idle_since);
+        Some(Self { sender, reused: true, opened, idle_since, users })
     }
 
     /// Sends a request, before the answer is waited for: nothing has to hold it

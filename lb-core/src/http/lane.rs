@@ -1,5 +1,5 @@
 use std::{
-    mem,
+    io, mem,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use super::connection::Connection;
 use crate::{
@@ -22,6 +22,9 @@ use crate::{
 #[repr(align(128))]
 pub(super) struct Lane {
     idle: Mutex<Vec<Connection>>,
+    /// Held by who opens a connection that others wait to share: when that last failed,
+    /// and why.
+    opening: AsyncMutex<Option<(Instant, io::Error)>>,
     /// Requests sent, and those for whose answer's head nobody waits any more.
     sent: AtomicU64,
     settled: AtomicU64,
@@ -45,8 +48,13 @@ const ONCE_IDLE_LIMIT: Duration = Duration::from_secs(1);
 const IDLE_MAX: usize = 256;
 
 impl Lane {
-    /// An idle connection, for a request that may be repeated or not.
-    pub(super) fn take(&self, repeatable: bool) -> Option<Connection> {
+    /// An idle connection, for a request that may be repeated or not. To one that has
+    /// met with a broken one `since`, a connection is given only if it was opened
+    /// later, and thus is shared.
+    pub(super) fn take(&self, repeatable: bool, since: Option<Instant>) -> Option<Connection> {
+        if since.is_some() {
+            return self.newer(since);
+        }
         let now = clock::now();
         let limit = if repeatable { IDLE_LIMIT } else { ONCE_IDLE_LIMIT };
         let mut idle = lock(&self.idle);
@@ -65,6 +73,35 @@ impl Lane {
                 return Some(last);
             }
         }
+    }
+
+    /// A connection that carries many requests and was opened after this moment.
+    fn newer(&self, since: Option<Instant>) -> Option<Connection> {
+        let mut idle = lock(&self.idle);
+        let newer = idle.iter_mut().rev().filter(|shared| shared.is_newer(since));
+        newer.filter_map(Connection::share).next()
+    }
+
+    /// One that carries many requests, opened by `open` unless somebody else does just
+    /// then, in whose luck all share that wait for it.
+    pub(super) async fn shared(
+        &self,
+        since: Option<Instant>,
+        open: impl Future<Output = io::Result<Connection>>,
+    ) -> io::Result<Connection> {
+        let began = clock::now();
+        let mut failed = self.opening.lock().await;
+        if let Some(shared) = self.newer(since) {
+            return Ok(shared);
+        }
+        if let Some((at, error)) = &*failed
+            && *at >= began
+        {
+            return Err(again(error));
+        }
+        let opened = open.await;
+        *failed = opened.as_ref().err().map(|error| (clock::now(), again(error)));
+        opened
     }
 
     /// Keeps a connection that is free again, if it is `wanted`.
@@ -134,6 +171,14 @@ impl Lane {
             return Duration::ZERO;
         }
         Duration::from_nanos(self.slowest.swap(0, Ordering::Relaxed))
+    }
+}
+
+/// The same error for somebody else.
+fn again(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 

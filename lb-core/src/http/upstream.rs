@@ -1,4 +1,5 @@
 use std::{
+    error::Error as _,
     fmt, io,
     net::SocketAddr,
     pin::pin,
@@ -74,6 +75,11 @@ pub(super) enum Unanswered {
     /// Nothing of the request has gone out.
     Unsent(Box<Request<RequestBody>>),
     Failed(hyper::Error),
+    /// The endpoint says that it has done nothing about it and won't; nor about others
+    /// on the same connection, if it was so `with_all`.
+    Refused {
+        with_all: bool,
+    },
     /// The endpoint hangs, and the request goes elsewhere.
     Hangs,
     /// The endpoint has ended.
@@ -138,35 +144,55 @@ impl Upstream {
     }
 
     /// An idle connection of this worker, for a request that may be repeated or
-    /// not.
-    pub(super) fn pooled(&self, worker: usize, repeatable: bool) -> Option<Connection> {
-        self.lane(worker).take(repeatable)
+    /// not, and has met with a broken one `since`.
+    pub(super) fn pooled(
+        &self,
+        worker: usize,
+        repeatable: bool,
+        since: Option<Instant>,
+    ) -> Option<Connection> {
+        self.lane(worker).take(repeatable, since)
     }
 
-    /// A new connection, opened within `limit`, for `worker`. The time that took goes
-    /// into `duration`.
+    /// A new connection, opened within `limit`, for `worker`; or one that carries many
+    /// requests and was opened after `since`. The time that took goes into `duration`.
     pub(super) async fn connect(
         &self,
         worker: usize,
         limit: Duration,
+        since: Option<Instant>,
         duration: &Histogram,
     ) -> io::Result<Connection> {
+        let lane = self.lane(worker);
+        match self.protocol {
+            Protocol::Http1 => self.open(limit, duration).await,
+            Protocol::Http2 => {
+                let open = async {
+                    let mut opened = self.open(limit, duration).await?;
+                    lane.share(&mut opened);
+                    Ok(opened)
+                };
+                lane.shared(since, open).await
+            }
+        }
+    }
+
+    async fn open(&self, limit: Duration, duration: &Histogram) -> io::Result<Connection> {
         let left = self.left.notified();
         if self.is_retired() {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it has left"));
         }
         let started = clock::now();
-        let mut opened = tokio::select! {
+        let opened = tokio::select! {
             biased;
             opened = Connection::open(self.address, self.protocol, limit) => opened,
             // Whoever accepts now may be another container.
             () = left => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it has left")),
         };
-        match &mut opened {
-            Ok(connection) => {
+        match &opened {
+            Ok(_) => {
                 self.metrics.connected.increment(1);
                 duration.record(started.elapsed());
-                self.lane(worker).share(connection);
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => self.metrics.refused.increment(1),
@@ -209,7 +235,7 @@ impl Upstream {
                             }
                             Err(mut error) => Err(match error.take_message() {
                                 Some(unsent) => Unanswered::Unsent(Box::new(unsent)),
-                                None => Unanswered::Failed(error.into_error()),
+                                None => failed(error.into_error()),
                             }),
                         };
                     }
@@ -381,6 +407,19 @@ impl Upstream {
 
     fn lane(&self, worker: usize) -> &Lane {
         &self.lanes[worker % self.lanes.len()]
+    }
+}
+
+/// What a request has met with that had gone out. One of HTTP/2 can be refused alone,
+/// or be one of those behind the last one that is still served (RFC 9113, section 8.7).
+fn failed(error: hyper::Error) -> Unanswered {
+    let why = error.source().and_then(|why| why.downcast_ref::<h2::Error>());
+    match why.filter(|why| why.is_remote()) {
+        Some(why) if why.is_go_away() => Unanswered::Refused { with_all: true },
+        Some(why) if why.reason() == Some(h2::Reason::REFUSED_STREAM) => {
+            Unanswered::Refused { with_all: false }
+        }
+        _ => Unanswered::Failed(error),
     }
 }
 
