@@ -119,6 +119,8 @@
 //! | `dns` | discovery from DNS |
 //! | `tls` | certificates from a folder, TLS with clients and upstreams |
 
+#[cfg(any(feature = "http", feature = "server"))]
+mod abandon;
 pub mod balance;
 mod clock;
 pub mod discovery;

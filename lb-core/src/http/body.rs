@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 use super::{exchange::Exchange, progress::Progress, replay::Replay};
-use crate::patience::Patience;
+use crate::{abandon::is_abandoned, patience::Patience};
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -194,6 +194,9 @@ pin_project! {
             // being asked for another.
             let complete = this.inner.is_end_stream();
             if let Some(exchange) = this.exchange {
+                if is_abandoned() {
+                    exchange.was_left("client_timeout");
+                }
                 exchange.finish(complete);
             }
         }

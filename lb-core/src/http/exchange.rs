@@ -149,6 +149,13 @@ impl Exchange {
         self.finish(false);
     }
 
+    /// The client is the reason why it doesn't end.
+    pub(super) fn was_left(&mut self, reason: &'static str) {
+        if !self.finished {
+            self.reason = Some(reason);
+        }
+    }
+
     /// Ends the exchange, once. One that isn't `complete` was broken off by
     /// either side, and its connection can't be used again.
     pub(super) fn finish(&mut self, complete: bool) {

@@ -3,9 +3,9 @@
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::{Buf, BytesMut};
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     Accepted, Announced, Guard, HttpService, Limits,
+    http2::{Limited, Streams},
     proxy_protocol::{self, Addresses, Parsed},
     service::Closing,
     stream::Stream,
@@ -27,7 +28,6 @@ use super::{
 #[derive(Clone)]
 pub(super) struct Protocols {
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
     limits: Arc<Limits>,
     announced: Option<Announced>,
     /// Of this worker alone: every connection looks at it each time it is polled,
@@ -103,16 +103,7 @@ impl Protocols {
             // Room for the usual number lies on the stack, for others it is allocated.
             http1.max_headers(limits.headers);
         }
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
-        http2
-            .timer(TokioTimer::new())
-            .max_header_list_size(u32::try_from(limits.head_size).unwrap_or(u32::MAX))
-            .max_concurrent_streams(limits.streams)
-            .max_send_buf_size(SEND_BUFFER)
-            // WebSockets (RFC 8441).
-            .enable_connect_protocol()
-            .keep_alive_interval(limits.head_timeout);
-        Self { http1, http2, limits, announced, stage }
+        Self { http1, limits, announced, stage }
     }
 
     /// Serves a connection to its end.
@@ -220,21 +211,25 @@ impl Protocols {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: HttpService,
     {
-        let service = TowerToHyperService::new(Closing::new(service, None));
-        let mut connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
+        let streams = Streams::new(&self.limits);
+        let service = TowerToHyperService::new(Limited::new(service, streams.clone()));
+        let connection = streams.builder().serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
         tokio::select! {
             biased;
             served = connection.as_mut() => return served,
             // It says which requests are the last ones, so none is lost.
             () = reached(self.stage.clone(), Stage::Leaving) => {}
+            () = streams.are_enough() => {}
         }
         connection.as_mut().graceful_shutdown();
-        connection.await
+        tokio::select! {
+            biased;
+            served = connection => served,
+            () = streams.are_over() => Ok(()),
+        }
     }
 }
-
-/// What waits to be sent on one stream of HTTP/2: there may be many who take nothing.
-const SEND_BUFFER: usize = 64 << 10;
 
 /// What hyper needs at the least.
 const LEAST_BUFFER: usize = 8192;

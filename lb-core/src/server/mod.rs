@@ -12,6 +12,7 @@
 
 mod connection;
 pub mod handover;
+mod http2;
 mod limits;
 mod listen;
 mod open;

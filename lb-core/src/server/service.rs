@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -61,7 +61,7 @@ pub(super) fn leave() {
     LEAVING.set(true);
 }
 
-/// A service whose answers ask for the end of their connection once the worker is
+/// A service of HTTP/1 whose answers ask for the end of their connection once the worker is
 /// about to end, or when the connection has had its share of requests. Its clones
 /// serve the same connection.
 #[derive(Clone)]
@@ -87,11 +87,9 @@ impl<S: HttpService> Service<Request<Incoming>> for Closing<S> {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        // HTTP/2 has other words for it.
-        let may_close = request.version() < Version::HTTP_2;
         let is_last =
             self.left.as_ref().is_some_and(|left| left.fetch_sub(1, Ordering::Relaxed) <= 1);
-        Answer { answer: self.service.call(request), may_close, is_last }
+        Answer { answer: self.service.call(request), is_last }
     }
 }
 
@@ -99,7 +97,6 @@ pin_project! {
     pub(super) struct Answer<F> {
         #[pin]
         answer: F,
-        may_close: bool,
         is_last: bool,
     }
 }
@@ -113,8 +110,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let mut answer = ready!(this.answer.poll(cx));
-        if *this.may_close
-            && (*this.is_last || LEAVING.get())
+        if (*this.is_last || LEAVING.get())
             && let Ok(response) = &mut answer
             // That header says something else there, and there is no next request.
             && response.status() != StatusCode::SWITCHING_PROTOCOLS
