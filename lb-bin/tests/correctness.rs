@@ -15,7 +15,6 @@ use tokio::{
 const KNOWN: &[(&str, &str)] = &[
     ("answer-of-100-headers", "hyper takes 100 from a server, unless told otherwise"),
     ("http-1.0-is-answered-in-1.1", "hyper answers in the version it was asked in"),
-    ("expect-refused-before-the-body-is-asked-for", "hyper says 100 once the body is polled"),
     ("early-hints-are-passed-on", "hyper's server has no way to send them"),
     ("early-hints-are-passed-on-at-once", "hyper's server has no way to send them"),
     ("processing-is-passed-on", "hyper's server has no way to send it"),

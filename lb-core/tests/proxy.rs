@@ -8,6 +8,9 @@ mod grpc;
 mod http2;
 #[path = "proxy/http2_endpoints.rs"]
 mod http2_endpoints;
+#[cfg(feature = "test-util")]
+#[path = "proxy/interim.rs"]
+mod interim;
 #[path = "proxy/limits.rs"]
 mod limits;
 mod support;

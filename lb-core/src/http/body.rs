@@ -12,7 +12,12 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use super::{exchange::Exchange, progress::Progress, replay::Replay};
+use super::{
+    exchange::Exchange,
+    expectation::{Expectation, Gate},
+    progress::Progress,
+    replay::Replay,
+};
 use crate::{abandon::is_abandoned, patience::Patience};
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -25,6 +30,7 @@ pin_project! {
     pub struct RequestBody {
         #[pin]
         inner: RequestInner,
+        gate: Option<Box<Gate>>,
         meter: Option<Meter>,
     }
 }
@@ -72,16 +78,22 @@ impl RequestBody {
         B::Error: Into<BoxError>,
     {
         let body = UnsyncBoxBody::new(body.map_err(Into::into));
-        Self { inner: RequestInner::Boxed { body }, meter: None }
+        Self { inner: RequestInner::Boxed { body }, gate: None, meter: None }
     }
 
     pub(super) fn replay(body: Replay) -> Self {
-        Self { inner: RequestInner::Replay { body }, meter: None }
+        Self { inner: RequestInner::Replay { body }, gate: None, meter: None }
     }
 
     /// No body.
     pub fn empty() -> Self {
-        Self { inner: RequestInner::Empty, meter: None }
+        Self { inner: RequestInner::Empty, gate: None, meter: None }
+    }
+
+    /// The body, to be read once this is met.
+    pub(super) fn once_met(mut self, expectation: Arc<Expectation>) -> Self {
+        self.gate = Some(Box::new(Gate::new(expectation)));
+        self
     }
 
     /// The body, if it ends within so many bytes, and each piece of it comes in time;
@@ -107,7 +119,7 @@ impl RequestBody {
 
 impl From<Incoming> for RequestBody {
     fn from(body: Incoming) -> Self {
-        Self { inner: RequestInner::Incoming { body }, meter: None }
+        Self { inner: RequestInner::Incoming { body }, gate: None, meter: None }
     }
 }
 
@@ -120,6 +132,12 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
+        if let Some(gate) = this.gate {
+            if let Err(error) = ready!(gate.poll_open(cx)) {
+                return Poll::Ready(Some(Err(error)));
+            }
+            *this.gate = None;
+        }
         let frame = match this.inner.project() {
             RequestInnerProj::Empty => Poll::Ready(None),
             RequestInnerProj::Incoming { body } => {

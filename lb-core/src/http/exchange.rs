@@ -10,6 +10,7 @@ use super::{
     access_log::{Entry, Outcome as Logged},
     connection::Connection,
     error::Refusal,
+    expectation::Expectation,
     progress::Progress,
     proxy::Shared,
     table::{Service, Target},
@@ -36,6 +37,7 @@ pub(super) struct Exchange {
     timeouts: Timeouts,
     /// How far the body of the request has come, if it has one.
     progress: Option<Arc<Progress>>,
+    expectation: Option<Arc<Expectation>>,
     carried: Option<Carried>,
     entry: Option<Entry>,
     finished: bool,
@@ -63,6 +65,7 @@ impl Exchange {
             service: None,
             timeouts: Timeouts::NONE,
             progress: None,
+            expectation: None,
             carried: None,
             entry,
             finished: false,
@@ -104,6 +107,15 @@ impl Exchange {
 
     pub(super) fn progress(&self) -> Option<&Progress> {
         self.progress.as_deref()
+    }
+
+    /// Its client wants to be asked for its body.
+    pub(super) fn expects(&mut self, expectation: Arc<Expectation>) {
+        self.expectation = Some(expectation);
+    }
+
+    pub(super) fn expectation(&self) -> Option<&Arc<Expectation>> {
+        self.expectation.as_ref()
     }
 
     pub(super) fn timeouts(&self) -> Timeouts {
@@ -161,6 +173,9 @@ impl Exchange {
     pub(super) fn finish(&mut self, complete: bool) {
         if std::mem::replace(&mut self.finished, true) {
             return;
+        }
+        if let Some(expectation) = &self.expectation {
+            expectation.end();
         }
         let carried = self.carried.take();
         let classes = match (&carried, &self.service) {

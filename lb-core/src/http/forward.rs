@@ -51,7 +51,8 @@ const CONNECTS: usize = 32;
 /// reached, and costs nobody anything. What has gone out is sent again only when
 /// its method says that twice is as good as once, all of its body was kept, and
 /// the service's budget has room for it; or when the endpoint says that it has done
-/// nothing about it, whatever the method, and the body was kept. A pooled connection may have been closed
+/// nothing about it, or can't have, as it has not asked for the body, whatever the
+/// method. A pooled connection may have been closed
 /// by the other side a moment ago; after one such surprise the request gets newer
 /// connections only.
 pub(super) async fn forward(
@@ -62,7 +63,8 @@ pub(super) async fn forward(
 ) -> Result<(Response<Incoming>, Carried), Refusal> {
     let worker = exchange.worker();
     let hash = service.algorithm.hashes().then(|| affinity::source_of(request.headers())).flatten();
-    let mut request = Outgoing::new(request, service.options.replay_limit, service.speaks_http2());
+    let may_refuse = service.speaks_http2() || exchange.expectation().is_some();
+    let mut request = Outgoing::new(request, service.options.replay_limit, may_refuse);
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut broke: Vec<Arc<Upstream>> = Vec::new();
     let mut failed_connects = 0;
@@ -118,7 +120,13 @@ pub(super) async fn forward(
                 continue;
             }
         };
-        let Some(outgoing) = request.take() else { return Err(Refusal::Reset) };
+        let Some(mut outgoing) = request.take() else { return Err(Refusal::Reset) };
+        match exchange.expectation() {
+            // What one of HTTP/2 says before its answer isn't heard here.
+            Some(expectation) if connection.is_shared() => expectation.meet(),
+            Some(expectation) => expectation.listen(&mut outgoing),
+            None => {}
+        }
         let kept = request.kept();
         let patience =
             Waits { started, limit: exchange.timeouts().answer, body: exchange.progress() };
@@ -178,7 +186,8 @@ pub(super) async fn forward(
             drop(lease);
         }
         broke.push(Arc::clone(upstream));
-        if sent && !(repeatable && request.rewind()) || !may_go_on(&broke).await {
+        let unasked = exchange.expectation().is_some_and(|expectation| expectation.is_awaited());
+        if sent && !((repeatable || unasked) && request.rewind()) || !may_go_on(&broke).await {
             return Err(Refusal::Reset);
         }
         started = clock::now();

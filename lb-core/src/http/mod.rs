@@ -27,6 +27,7 @@ mod controls;
 mod driver;
 mod error;
 mod exchange;
+mod expectation;
 mod forward;
 mod forwarding;
 mod head;

@@ -10,7 +10,7 @@ use std::{
 
 use ::http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use arc_swap::ArcSwap;
 use http_body::Body;
@@ -25,6 +25,7 @@ use super::{
     driver::Driver,
     error::{Form, Refusal},
     exchange::{Carried, Exchange, keeps_alive},
+    expectation::Expectation,
     forward::forward,
     head,
     table::Table,
@@ -175,7 +176,13 @@ impl Proxy {
         exchange.routed(Arc::clone(&service), timeouts);
 
         let (mut head, body) = request.into_parts();
-        let (body, progress) = body.metered(options.body_limit, timeouts.body)?;
+        let (mut body, progress) = body.metered(options.body_limit, timeouts.body)?;
+        if progress.is_some()
+            && let Some(expectation) = Expectation::of(head.version, &head.headers)
+        {
+            body = body.once_met(Arc::clone(&expectation));
+            exchange.expects(expectation);
+        }
         exchange.has_body(progress);
         if head.version == Version::HTTP_2
             && !body.is_end_stream()
@@ -184,13 +191,18 @@ impl Proxy {
             // HTTP/2 need not say that there is a body; HTTP/1 must.
             head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
+        let may_close = head.version < Version::HTTP_2;
         let sent = head::to_upstream(&mut head, &self.client, &options.forwarding);
         drop(table);
         exchange.speaks_for(sent.origin);
         let upgrade = sent.upgrade;
         let request = Request::from_parts(head, body);
 
-        let (response, carried) = forward(&self.shared, service, request, exchange).await?;
+        let (response, mut carried) = forward(&self.shared, service, request, exchange).await?;
+        let unasked = exchange.expectation().is_some_and(|expectation| expectation.is_answered());
+        if unasked {
+            carried.connection = None;
+        }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
             // Nobody asked; what follows would not be HTTP.
             return Err(Refusal::Reset);
@@ -204,7 +216,8 @@ impl Proxy {
             return Err(Refusal::BadAnswer);
         }
         let client_upgrade = upgrade.then_some(client_upgrade);
-        Ok(Answer { response, carried, client_upgrade, on_stream })
+        let closes = unasked && may_close;
+        Ok(Answer { response, carried, client_upgrade, on_stream, closes })
     }
 }
 
@@ -215,6 +228,9 @@ struct Answer {
     client_upgrade: Option<hyper::upgrade::OnUpgrade>,
     /// Whether what is upgraded is one stream of HTTP/2.
     on_stream: bool,
+    /// The client may send the body that it wasn't asked for, or not: who reads on can't
+    /// know what comes.
+    closes: bool,
 }
 
 impl Answer {
@@ -223,13 +239,16 @@ impl Answer {
         mut exchange: Exchange,
         guard: Option<Arc<dyn Send + Sync>>,
     ) -> Response<ResponseBody> {
-        let Self { mut response, mut carried, client_upgrade, on_stream } = self;
+        let Self { mut response, mut carried, client_upgrade, on_stream, closes } = self;
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if upgraded || !keeps_alive(response.version(), response.headers()) {
             carried.connection = None;
         }
         let version = response.version();
         head::to_client(response.headers_mut(), upgraded);
+        if closes && !upgraded {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         exchange.sign(response.headers_mut(), version);
         *response.version_mut() = Version::HTTP_11;
         exchange.answered(response.status(), response.headers(), Some(carried));
