@@ -410,9 +410,16 @@ impl Upstream {
     }
 }
 
+/// What hyper says of a request of HTTP/2 that waited for a stream until the connection
+/// ended. It has no other name.
+const NEVER_OPENED: &str = "dispatch task is gone";
+
 /// What a request has met with that had gone out. One of HTTP/2 can be refused alone,
 /// or be one of those behind the last one that is still served (RFC 9113, section 8.7).
 fn failed(error: hyper::Error) -> Unanswered {
+    if error.is_user() && error.to_string() == NEVER_OPENED {
+        return Unanswered::Refused { with_all: true };
+    }
     let why = error.source().and_then(|why| why.downcast_ref::<h2::Error>());
     match why.filter(|why| why.is_remote()) {
         Some(why) if why.is_go_away() => Unanswered::Refused { with_all: true },

@@ -16,6 +16,7 @@ use lb_core::{Endpoint, http::Options, registry::Protocol};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 
 use super::support::{self, Lb};
@@ -27,10 +28,14 @@ enum Deed {
     Echo,
     /// Says that it has looked at none, and closes.
     GoAway,
+    /// The same, once it is told to, and allows no second stream until then.
+    GoAwayLater,
     Reset(Reason),
     /// Breaks off.
     Close,
 }
+
+static TOLD: Notify = Notify::const_new();
 
 /// One that does so on each of its connections in turn, and echoes on all others; and
 /// how many of them carried requests.
@@ -76,7 +81,9 @@ async fn echo(stream: TcpStream) {
 async fn refuse(mut stream: TcpStream, deed: Deed) {
     const DATA: u8 = 0;
     stream.read_exact(&mut [0; 24]).await.unwrap();
-    stream.write_all(&frame(4, 0, &[])).await.unwrap();
+    let one_stream = [0, 3, 0, 0, 0, 1];
+    let settings = if matches!(deed, Deed::GoAwayLater) { &one_stream[..] } else { &[] };
+    stream.write_all(&frame(4, 0, settings)).await.unwrap();
     loop {
         let mut head = [0; 9];
         stream.read_exact(&mut head).await.unwrap();
@@ -88,6 +95,10 @@ async fn refuse(mut stream: TcpStream, deed: Deed) {
     }
     let last = match deed {
         Deed::GoAway => frame(7, 0, &[0; 8]),
+        Deed::GoAwayLater => {
+            TOLD.notified().await;
+            frame(7, 0, &[0; 8])
+        }
         Deed::Reset(reason) => frame(3, 1, &u32::from(reason).to_be_bytes()),
         Deed::Echo | Deed::Close => return,
     };
@@ -152,6 +163,24 @@ async fn who_refuses_everything_is_given_up() {
     let lb = site(address, Options::default()).await;
     assert_eq!(lb.client().await.raw(&post("hello")).await.status, 502);
     assert_eq!(used.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_stream_when_the_connection_ends_is_sent_again() {
+    let (address, used) = endpoint(&[Deed::GoAwayLater]).await;
+    let lb = site(address, Options::default()).await;
+    let mut clients = Vec::new();
+    for n in 1..=3 {
+        let mut client = lb.client().await;
+        client.post(&post("hello")).await;
+        lb.until(|| lb.report("app.local").endpoints[0].in_flight == n).await;
+        clients.push(client);
+    }
+    TOLD.notify_one();
+    for mut client in clients {
+        assert_eq!(client.receive().await.unwrap().status, 200);
+    }
+    assert_eq!(used.load(Ordering::SeqCst), 2);
 }
 
 /// All of them need a connection at once, and one is enough.
