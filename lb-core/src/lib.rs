@@ -128,6 +128,8 @@ pub mod endpoint;
 pub mod health;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(any(feature = "http", feature = "server"))]
+mod interim;
 pub mod load;
 #[cfg(feature = "http")]
 pub mod metrics;

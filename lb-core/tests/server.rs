@@ -170,7 +170,7 @@ async fn peers(server: Server) -> (Running, SocketAddr) {
     let address = server.local_addresses().unwrap()[0];
     let running = server.workers(1).start(|_| {
         |accepted: Accepted| {
-            let Accepted { peer, local, secure, guard } = accepted;
+            let Accepted { peer, local, secure, guard, .. } = accepted;
             let guard = Arc::new(guard);
             service_fn(move |_: Request<Incoming>| {
                 let _guard = Arc::clone(&guard);

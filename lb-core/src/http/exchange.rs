@@ -4,13 +4,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::http::{StatusCode, Version, header::HeaderMap};
+use ::http::{
+    Request, StatusCode, Version,
+    header::{CONTENT_LENGTH, HeaderMap},
+};
 
 use super::{
     access_log::{Entry, Outcome as Logged},
     connection::Connection,
     error::Refusal,
     expectation::Expectation,
+    head,
     progress::Progress,
     proxy::Shared,
     table::{Service, Target},
@@ -18,6 +22,7 @@ use super::{
 };
 use crate::{
     clock,
+    interim::Informer,
     load::{self, Lease, Outcome},
 };
 
@@ -38,6 +43,7 @@ pub(super) struct Exchange {
     /// How far the body of the request has come, if it has one.
     progress: Option<Arc<Progress>>,
     expectation: Option<Arc<Expectation>>,
+    informer: Option<Informer>,
     carried: Option<Carried>,
     entry: Option<Entry>,
     finished: bool,
@@ -66,6 +72,7 @@ impl Exchange {
             timeouts: Timeouts::NONE,
             progress: None,
             expectation: None,
+            informer: None,
             carried: None,
             entry,
             finished: false,
@@ -116,6 +123,39 @@ impl Exchange {
 
     pub(super) fn expectation(&self) -> Option<&Arc<Expectation>> {
         self.expectation.as_ref()
+    }
+
+    /// Its client can be told something before the answer.
+    pub(super) fn informs(&mut self, informer: Option<Informer>) {
+        self.informer = informer;
+    }
+
+    /// Hears what whoever gets this request says before its answer; nothing of who
+    /// speaks HTTP/2, as hyper keeps that to itself.
+    pub(super) fn listen<B>(&self, request: &mut Request<B>, speaks_http2: bool) {
+        if speaks_http2 {
+            if let Some(expectation) = &self.expectation {
+                expectation.meet();
+            }
+            return;
+        }
+        let (expectation, informer) = (self.expectation.clone(), self.informer.clone());
+        if expectation.is_none() && informer.is_none() {
+            return;
+        }
+        hyper::ext::on_informational(request, move |answer| {
+            if answer.status() == StatusCode::CONTINUE {
+                // hyper says so to the client once the body is read.
+                if let Some(expectation) = &expectation {
+                    expectation.meet();
+                }
+            } else if let Some(informer) = &informer {
+                let mut headers = answer.headers().clone();
+                head::to_client(&mut headers, false);
+                headers.remove(CONTENT_LENGTH);
+                informer.inform(answer.status(), &headers);
+            }
+        });
     }
 
     pub(super) fn timeouts(&self) -> Timeouts {
@@ -231,5 +271,5 @@ impl Drop for Exchange {
 /// Whether the answer with this head lets its connection be used again.
 pub(super) fn keeps_alive(version: ::http::Version, headers: &HeaderMap) -> bool {
     version == ::http::Version::HTTP_11
-        && !super::head::connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("close"))
+        && !head::connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("close"))
 }

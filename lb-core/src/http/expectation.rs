@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ::http::{HeaderMap, Request, StatusCode, Version, header::EXPECT};
+use ::http::{HeaderMap, Version, header::EXPECT};
 use futures_util::task::AtomicWaker;
 
 use super::body::BoxError;
@@ -42,16 +42,7 @@ impl Expectation {
         (expects && version > Version::HTTP_10).then(Arc::default)
     }
 
-    /// Meets it once whoever gets this request asks for the body.
-    pub(super) fn listen<B>(self: &Arc<Self>, request: &mut Request<B>) {
-        let expectation = Arc::clone(self);
-        hyper::ext::on_informational(request, move |answer| {
-            if answer.status() == StatusCode::CONTINUE {
-                expectation.meet();
-            }
-        });
-    }
-
+    /// The body is asked for.
     pub(super) fn meet(&self) {
         self.step(AWAITED, MET);
     }

@@ -121,12 +121,7 @@ pub(super) async fn forward(
             }
         };
         let Some(mut outgoing) = request.take() else { return Err(Refusal::Reset) };
-        match exchange.expectation() {
-            // What one of HTTP/2 says before its answer isn't heard here.
-            Some(expectation) if connection.is_shared() => expectation.meet(),
-            Some(expectation) => expectation.listen(&mut outgoing),
-            None => {}
-        }
+        exchange.listen(&mut outgoing, connection.is_shared());
         let kept = request.kept();
         let patience =
             Waits { started, limit: exchange.timeouts().answer, body: exchange.progress() };

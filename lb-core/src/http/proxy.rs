@@ -32,7 +32,10 @@ use super::{
     timeouts::Timeouts,
     upgrade,
 };
-use crate::metrics;
+use crate::{
+    interim::{Informer, Interim},
+    metrics,
+};
 
 /// A reverse proxy as a tower service: it never fails, every request is
 /// answered.
@@ -45,6 +48,7 @@ pub struct Proxy {
     shared: Arc<Shared>,
     worker: usize,
     client: Arc<Client>,
+    interim: Interim,
     /// Kept for as long as anything of this connection goes on.
     guard: Option<Arc<dyn Send + Sync>>,
 }
@@ -85,7 +89,7 @@ impl Proxy {
         let (suspects, suspected) = mpsc::unbounded_channel();
         let driver = Driver::new(Arc::clone(&shared), suspects, suspected);
         let client = Arc::new(Client::new(None, None));
-        (Self { shared, worker: 0, client, guard: None }, driver)
+        (Self { shared, worker: 0, client, interim: Interim::default(), guard: None }, driver)
     }
 
     /// The proxy as this worker uses it: its connections to endpoints are its
@@ -122,15 +126,28 @@ impl Proxy {
         self
     }
 
+    /// The proxy for a client that can be told what endpoints say before they answer
+    /// (1xx).
+    #[cfg(feature = "server")]
+    #[must_use]
+    pub fn informing(self, interim: Interim) -> Self {
+        Self { interim, ..self }
+    }
+
     /// What the proxy knows of its services, for reports and metrics.
     pub fn plane(&self) -> Plane {
         Plane::new(Arc::clone(&self.shared))
     }
 
-    async fn answer(self, request: Request<RequestBody>) -> Response<ResponseBody> {
+    async fn answer(
+        self,
+        request: Request<RequestBody>,
+        informer: Option<Informer>,
+    ) -> Response<ResponseBody> {
         let log = self.shared.access_log.is_some();
         let entry = log.then(|| Entry::new(&request, Arc::clone(&self.client)));
         let mut exchange = Exchange::begin(Arc::clone(&self.shared), self.worker, entry);
+        exchange.informs(informer);
         let form = Form::of(&request);
         match self.carry(request, form, &mut exchange).await {
             Ok(answer) => answer.finish(exchange, self.guard),
@@ -281,7 +298,9 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let proxy = self.clone();
         let request = request.map(Into::into);
-        Box::pin(async move { Ok(proxy.answer(request).await) })
+        // That of this request, which has just begun.
+        let informer = self.interim.informer();
+        Box::pin(async move { Ok(proxy.answer(request, informer).await) })
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Accepted, Announced, Guard, HttpService, Limits,
+    Accepted, Announced, Guard, HttpService, Interim, Limits,
     http2::{Limited, Streams},
     proxy_protocol::{self, Addresses, Parsed},
     service::Closing,
@@ -132,10 +132,15 @@ impl Protocols {
         if announced && !guard.is_of(peer.ip(), &self.limits) {
             return turn_away(&stream);
         }
-        let service = make(Accepted { peer, local, secure: begun.secure, guard });
-        let stream = Stream::new(begun.start, stream, self.limits.send_timeout);
+        let interim = match begun.version {
+            Version::Http1 => Interim::new(),
+            Version::Http2 => Interim::default(),
+        };
+        let to = interim.clone();
+        let service = make(Accepted { peer, local, secure: begun.secure, interim: to, guard });
+        let stream = Stream::new(begun.start, stream, self.limits.send_timeout, interim.clone());
         let served = match begun.version {
-            Version::Http1 => self.http1(stream, service).await,
+            Version::Http1 => self.http1(stream, service, interim).await,
             // Few, and several times as large: the others need not make room for it.
             Version::Http2 => Box::pin(self.http2(stream, service)).await,
         };
@@ -189,12 +194,18 @@ impl Protocols {
         }
     }
 
-    async fn http1<I, S>(&self, stream: Stream<I>, service: S) -> hyper::Result<()>
+    async fn http1<I, S>(
+        &self,
+        stream: Stream<I>,
+        service: S,
+        interim: Interim,
+    ) -> hyper::Result<()>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: HttpService,
     {
-        let service = TowerToHyperService::new(Closing::new(service, self.limits.requests));
+        let service = Closing::new(service, self.limits.requests, interim);
+        let service = TowerToHyperService::new(service);
         let connection = self.http1.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection.with_upgrades());
         tokio::select! {

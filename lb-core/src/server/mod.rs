@@ -34,6 +34,7 @@ use tokio::sync::{oneshot, watch};
 use open::Open;
 use running::Phase;
 
+pub use crate::interim::Interim;
 pub use limits::Limits;
 pub use listen::adopt;
 pub use open::{Connections, Guard};
@@ -61,6 +62,8 @@ pub struct Accepted {
     pub local: SocketAddr,
     /// Whether the client speaks TLS, to the proxy in front.
     pub secure: bool,
+    /// The way of answers before the final one, where there is one.
+    pub interim: Interim,
     /// Counts as an open connection until it is dropped. Give it to whatever
     /// may outlive the connection, as the tunnel after an upgrade does.
     pub guard: Guard,

@@ -70,7 +70,11 @@ impl Lb {
         let running = server
             .start(move |worker| {
                 let proxy = proxy.worker(worker);
-                move |accepted| proxy.client(accepted.peer, Some(accepted.local), accepted.guard)
+                move |accepted| {
+                    proxy
+                        .client(accepted.peer, Some(accepted.local), accepted.guard)
+                        .informing(accepted.interim)
+                }
             })
             .unwrap();
         Self { address, controls, changes, plane, running }
