@@ -141,3 +141,59 @@ where
         Poll::Ready(Ok(response))
     }
 }
+
+#[cfg(all(test, feature = "http"))]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::{Bytes, BytesMut};
+    use http_body_util::Full;
+    use hyper::server::conn::http1;
+    use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tower::service_fn;
+
+    use super::*;
+    use crate::server::stream::Stream;
+
+    /// Of a connection that takes less at a time than any of them is long.
+    #[tokio::test]
+    async fn what_comes_before_an_answer_stands_before_it_and_behind_all_others() {
+        const REQUESTS: usize = 10;
+        let (mut client, server) = tokio::io::duplex(16);
+        let interim = Interim::new();
+        let service = service_fn({
+            let interim = interim.clone();
+            move |_| {
+                let informer = interim.informer().unwrap();
+                async move {
+                    informer.inform(StatusCode::PROCESSING, &http::HeaderMap::new());
+                    tokio::task::yield_now().await;
+                    informer.inform(StatusCode::EARLY_HINTS, &http::HeaderMap::new());
+                    let body = Full::new(Bytes::from_static(&[b'x'; 1000]));
+                    Ok::<_, Infallible>(Response::new(body))
+                }
+            }
+        });
+        let service = Closing::new(service, Some(REQUESTS as u64), interim.clone());
+        let timeout = std::time::Duration::MAX;
+        let stream = Stream::new(BytesMut::new(), server, timeout, interim);
+        let (service, stream) = (TowerToHyperService::new(service), TokioIo::new(stream));
+        let mut builder = http1::Builder::new();
+        tokio::spawn(builder.auto_date_header(false).serve_connection(stream, service));
+        let asked = "GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(REQUESTS);
+        let (mut read, mut write) = tokio::io::split(&mut client);
+        let mut text = String::new();
+        let (asked, told) =
+            tokio::join!(write.write_all(asked.as_bytes()), read.read_to_string(&mut text));
+        asked.unwrap();
+        told.unwrap();
+        let one = format!(
+            "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n\
+             HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{}",
+            "x".repeat(1000)
+        );
+        let last = one.replace("\r\ncontent", "\r\nconnection: close\r\ncontent");
+        assert_eq!(text, one.repeat(REQUESTS - 1) + &last);
+    }
+}

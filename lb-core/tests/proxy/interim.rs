@@ -103,8 +103,8 @@ async fn hints_are_passed_on_before_there_is_an_answer() {
 /// Each in its place: before its own answer, and behind all of the one before.
 #[tokio::test]
 async fn requests_in_a_row_get_their_own_hints() {
-    const REQUESTS: usize = 20;
-    const LENGTH: usize = 300_000;
+    const REQUESTS: usize = 100;
+    const LENGTH: usize = 20_000;
     let (_backend, lb) = site(|seen| {
         let (path, body) = (seen.path(), "x".repeat(LENGTH));
         let hint = format!("HTTP/1.1 103 Early Hints\r\nLink: {path}\r\n\r\n");
@@ -115,7 +115,6 @@ async fn requests_in_a_row_get_their_own_hints() {
     let mut client = client(&lb).await;
     let requests = (0..REQUESTS).map(|n| GET.replace("/ ", &format!("/{n} ")));
     client.send(requests.collect::<String>()).await.unwrap();
-    // It isn't read before much more waits than the sockets take.
     for n in 0..REQUESTS {
         let path = format!("/{n}");
         let answer = client.answer("GET").await.complete().unwrap();
