@@ -34,7 +34,9 @@ impl Orders {
             loop {
                 tick.tick().await;
                 let wanted = plane.https().into_iter();
-                let wanted = wanted.filter(|(_, https)| https.acme.unwrap_or(all));
+                // One that is served with another certificate needs none.
+                let wanted = wanted
+                    .filter(|(_, https)| https.certificate.is_none() && https.acme.unwrap_or(all));
                 hosts.set_hosts(wanted.map(|(host, _)| host.to_string()).collect());
             }
         };

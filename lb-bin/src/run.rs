@@ -202,6 +202,7 @@ impl Start {
             move |accepted| {
                 proxy
                     .client(accepted.peer, Some(accepted.local), accepted.guard)
+                    .informing(accepted.interim)
                     .secure(accepted.secure)
                     .session(accepted.session)
             }

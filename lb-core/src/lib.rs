@@ -120,6 +120,8 @@
 //! | `tls` | certificates from a folder, TLS with clients and upstreams |
 //! | `acme` | certificates from an ACME server, put into that folder |
 
+#[cfg(any(feature = "http", feature = "server"))]
+mod abandon;
 #[cfg(feature = "acme")]
 pub mod acme;
 pub mod balance;
@@ -129,6 +131,8 @@ pub mod endpoint;
 pub mod health;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(any(feature = "http", feature = "server"))]
+mod interim;
 pub mod load;
 #[cfg(feature = "http")]
 pub mod metrics;

@@ -6,6 +6,11 @@
 mod grpc;
 #[path = "proxy/http2.rs"]
 mod http2;
+#[path = "proxy/http2_endpoints.rs"]
+mod http2_endpoints;
+#[cfg(feature = "test-util")]
+#[path = "proxy/interim.rs"]
+mod interim;
 #[path = "proxy/limits.rs"]
 mod limits;
 #[path = "proxy/numbers.rs"]

@@ -4,7 +4,8 @@ use clap::Args;
 #[derive(Args, Debug)]
 pub(crate) struct LimitOptions {
     /// How long a client may take to send the head of its first or its next request
-    /// before its connection is closed.
+    /// before its connection is closed; one of HTTP/2 is when it has had no stream for
+    /// as long.
     /// [default: 60s]
     #[arg(
         long,
@@ -16,7 +17,7 @@ pub(crate) struct LimitOptions {
     pub(crate) head_timeout: Option<String>,
 
     /// How long a client may leave an answer that waits for it untouched before its
-    /// connection is closed.
+    /// connection is closed, or its stream of HTTP/2 reset.
     /// [default: 60s]
     #[arg(
         long,
@@ -38,7 +39,7 @@ pub(crate) struct LimitOptions {
     )]
     pub(crate) head_size: Option<String>,
 
-    /// The most header fields of a request of HTTP/1; more get 431.
+    /// The most header fields of a request; more get 431.
     /// [default: 100]
     #[arg(long, env = "LB_HEADERS", global = true, value_name = "N", help_heading = "Limits")]
     pub(crate) headers: Option<String>,
@@ -59,7 +60,7 @@ pub(crate) struct LimitOptions {
     )]
     pub(crate) connections_per_client: Option<String>,
 
-    /// After how many requests a connection of HTTP/1 is closed.
+    /// After how many requests a connection is closed.
     /// [default: off]
     #[arg(
         long,

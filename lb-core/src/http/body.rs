@@ -12,8 +12,15 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use super::{error::Truncation, exchange::Exchange, progress::Progress, replay::Replay};
+use super::{
+    error::Truncation,
+    exchange::Exchange,
+    expectation::{Expectation, Gate},
+    progress::Progress,
+    replay::Replay,
+};
 use crate::{
+    abandon::is_abandoned,
     overload::{Level, Pressure},
     patience::Patience,
 };
@@ -28,6 +35,7 @@ pin_project! {
     pub struct RequestBody {
         #[pin]
         inner: RequestInner,
+        gate: Option<Box<Gate>>,
         meter: Option<Meter>,
     }
 }
@@ -83,16 +91,22 @@ impl RequestBody {
         B::Error: Into<BoxError>,
     {
         let body = UnsyncBoxBody::new(body.map_err(Into::into));
-        Self { inner: RequestInner::Boxed { body }, meter: None }
+        Self { inner: RequestInner::Boxed { body }, gate: None, meter: None }
     }
 
     pub(super) fn replay(body: Replay) -> Self {
-        Self { inner: RequestInner::Replay { body }, meter: None }
+        Self { inner: RequestInner::Replay { body }, gate: None, meter: None }
     }
 
     /// No body.
     pub fn empty() -> Self {
-        Self { inner: RequestInner::Empty, meter: None }
+        Self { inner: RequestInner::Empty, gate: None, meter: None }
+    }
+
+    /// The body, to be read once this is met.
+    pub(super) fn once_met(mut self, expectation: Arc<Expectation>) -> Self {
+        self.gate = Some(Box::new(Gate::new(expectation)));
+        self
     }
 
     /// The body, if it ends within so many bytes, and each piece of it comes in time;
@@ -120,7 +134,7 @@ impl RequestBody {
 
 impl From<Incoming> for RequestBody {
     fn from(body: Incoming) -> Self {
-        Self { inner: RequestInner::Incoming { body }, meter: None }
+        Self { inner: RequestInner::Incoming { body }, gate: None, meter: None }
     }
 }
 
@@ -139,6 +153,12 @@ impl Body for RequestBody {
             // It may be kept for a repeat, and grow.
             meter.progress.stops(Stopped::Overload);
             return Poll::Ready(Some(Err(Stopped::Overload.into())));
+        }
+        if let Some(gate) = this.gate {
+            if let Err(error) = ready!(gate.poll_open(cx)) {
+                return Poll::Ready(Some(Err(error)));
+            }
+            *this.gate = None;
         }
         let frame = match this.inner.project() {
             RequestInnerProj::Empty => Poll::Ready(None),
@@ -214,6 +234,9 @@ pin_project! {
             // being asked for another.
             let complete = this.inner.is_end_stream();
             if let Some(exchange) = this.exchange {
+                if is_abandoned() {
+                    exchange.was_left("client_timeout");
+                }
                 exchange.finish(complete);
             }
         }

@@ -31,6 +31,7 @@ pub(super) struct Connection {
     /// It has carried a request before, so the other side may have closed it
     /// without our having seen that yet.
     pub(super) reused: bool,
+    opened: Instant,
     idle_since: Instant,
     /// Who uses it, if it carries many requests.
     users: Option<Arc<()>>,
@@ -76,8 +77,8 @@ impl Connection {
         };
         let users = matches!(sender, Sender::Http2(_)).then(Arc::default);
         let secure = transport.protocol.is_tls();
-        let owner = owner.map(Arc::downgrade);
-        Ok(Self { sender, secure, reused: false, idle_since: clock::now(), users, owner })
+        let (owner, opened) = (owner.map(Arc::downgrade), clock::now());
+        Ok(Self { sender, secure, reused: false, opened, idle_since: opened, users, owner })
     }
 
     /// Whether it carries many requests.
@@ -85,9 +86,11 @@ impl Connection {
         self.users.is_some()
     }
 
-    /// Whether it carries the requests of this client and of nobody else.
-    pub(super) fn is_of(&self, client: &Arc<Client>) -> bool {
-        self.owner.as_ref().is_some_and(|owner| owner.as_ptr() == Arc::as_ptr(client))
+    /// Whether it carries the requests of this client and of nobody else; or, if none is
+    /// named, those of anybody.
+    pub(super) fn is_of(&self, client: Option<&Arc<Client>>) -> bool {
+        let owner = self.owner.as_ref().map(|owner| owner.as_ptr());
+        owner == client.map(Arc::as_ptr)
     }
 
     /// Whether it carries the requests of one client.
@@ -98,6 +101,11 @@ impl Connection {
     /// Whether there is nobody left whose requests it may carry.
     pub(super) fn is_orphaned(&self) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.strong_count() == 0)
+    }
+
+    /// Whether it was opened after this moment, if there is one.
+    pub(super) fn is_newer(&self, than: Option<Instant>) -> bool {
+        than.is_none_or(|than| self.opened > than)
     }
 
     /// The same connection for somebody else, if it carries many requests and can carry
@@ -111,8 +119,9 @@ impl Connection {
         }
         self.idle_since = clock::now();
         let (sender, users) = (Sender::Http2(sender.clone()), Some(Arc::clone(users)));
-        let (secure, idle_since) = (self.secure, self.idle_since);
-        Some(Self { sender, secure, reused: true, idle_since, users, owner: self.owner.clone() })
+        let (secure, opened, idle_since) = (self.secure, self.opened, self.idle_since);
+        let owner = self.owner.clone();
+        Some(Self { sender, secure, reused: true, opened, idle_since, users, owner })
     }
 
     /// Sends a request, before the answer is waited for: nothing has to hold it

@@ -4,12 +4,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::http::{StatusCode, Version, header::HeaderMap};
+use ::http::{
+    Request, StatusCode, Version,
+    header::{CONTENT_LENGTH, HeaderMap},
+};
 
 use super::{
     access_log::{Entry, Outcome as Logged},
     connection::Connection,
     error::{Refusal, Truncation},
+    expectation::Expectation,
+    head,
     progress::Progress,
     proxy::Shared,
     table::{Service, Target},
@@ -17,6 +22,7 @@ use super::{
 };
 use crate::{
     clock,
+    interim::Informer,
     load::{self, Lease, Outcome},
 };
 
@@ -39,6 +45,8 @@ pub(super) struct Exchange {
     timeouts: Timeouts,
     /// How far the body of the request has come, if it has one.
     progress: Option<Arc<Progress>>,
+    expectation: Option<Arc<Expectation>>,
+    informer: Option<Informer>,
     carried: Option<Carried>,
     entry: Option<Entry>,
     finished: bool,
@@ -68,6 +76,8 @@ impl Exchange {
             service: None,
             timeouts: Timeouts::NONE,
             progress: None,
+            expectation: None,
+            informer: None,
             carried: None,
             entry,
             finished: false,
@@ -125,6 +135,48 @@ impl Exchange {
         self.progress.as_deref()
     }
 
+    /// Its client wants to be asked for its body.
+    pub(super) fn expects(&mut self, expectation: Arc<Expectation>) {
+        self.expectation = Some(expectation);
+    }
+
+    pub(super) fn expectation(&self) -> Option<&Arc<Expectation>> {
+        self.expectation.as_ref()
+    }
+
+    /// Its client can be told something before the answer.
+    pub(super) fn informs(&mut self, informer: Option<Informer>) {
+        self.informer = informer;
+    }
+
+    /// Hears what whoever gets this request says before its answer; nothing of who
+    /// speaks HTTP/2, as hyper keeps that to itself.
+    pub(super) fn listen<B>(&self, request: &mut Request<B>, speaks_http2: bool) {
+        if speaks_http2 {
+            if let Some(expectation) = &self.expectation {
+                expectation.meet();
+            }
+            return;
+        }
+        let (expectation, informer) = (self.expectation.clone(), self.informer.clone());
+        if expectation.is_none() && informer.is_none() {
+            return;
+        }
+        hyper::ext::on_informational(request, move |answer| {
+            if answer.status() == StatusCode::CONTINUE {
+                // hyper says so to the client once the body is read.
+                if let Some(expectation) = &expectation {
+                    expectation.meet();
+                }
+            } else if let Some(informer) = &informer {
+                let mut headers = answer.headers().clone();
+                head::to_client(&mut headers, false);
+                headers.remove(CONTENT_LENGTH);
+                informer.inform(answer.status(), &headers);
+            }
+        });
+    }
+
     pub(super) fn timeouts(&self) -> Timeouts {
         self.timeouts
     }
@@ -169,11 +221,21 @@ impl Exchange {
         self.finish(false);
     }
 
+    /// The client is the reason why it doesn't end.
+    pub(super) fn was_left(&mut self, reason: &'static str) {
+        if !self.finished {
+            self.reason = Some(reason);
+        }
+    }
+
     /// Ends the exchange, once. One that isn't `complete` was broken off by
     /// either side, and its connection can't be used again.
     pub(super) fn finish(&mut self, complete: bool) {
         if std::mem::replace(&mut self.finished, true) {
             return;
+        }
+        if let Some(expectation) = &self.expectation {
+            expectation.end();
         }
         let carried = self.carried.take();
         let classes = match (&carried, &self.service) {
@@ -229,5 +291,5 @@ impl Drop for Exchange {
 /// Whether the answer with this head lets its connection be used again.
 pub(super) fn keeps_alive(version: ::http::Version, headers: &HeaderMap) -> bool {
     version == ::http::Version::HTTP_11
-        && !super::head::connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("close"))
+        && !head::connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("close"))
 }

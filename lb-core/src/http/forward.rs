@@ -15,7 +15,7 @@ use super::{
     connection::{Connection, speaks_of_the_endpoint},
     error::Refusal,
     exchange::{Carried, Exchange},
-    outgoing::{Again, Outgoing},
+    outgoing::{Kept, Outgoing},
     progress::Progress,
     proxy::Shared,
     queue,
@@ -51,8 +51,10 @@ const CONNECTS: usize = 32;
 /// What has not gone out is sent again, elsewhere if the endpoint could not be
 /// reached, and costs nobody anything. What has gone out is sent again only when
 /// its method says that twice is as good as once, all of its body was kept, and
-/// the service's budget has room for it. A pooled connection may have been closed
-/// by the other side a moment ago; after one such surprise the request gets new
+/// the service's budget has room for it; or when the endpoint says that it has done
+/// nothing about it, or can't have, as it has not asked for the body, whatever the
+/// method. A pooled connection may have been closed
+/// by the other side a moment ago; after one such surprise the request gets newer
 /// connections only.
 pub(super) async fn forward(
     shared: &Shared,
@@ -63,11 +65,12 @@ pub(super) async fn forward(
 ) -> Result<(Response<Incoming>, Carried), Refusal> {
     let worker = exchange.worker();
     let hash = service.algorithm.hashes().then(|| affinity::source_of(request.headers())).flatten();
-    let mut request = Outgoing::new(request, service.options.replay_limit);
+    let may_refuse = service.speaks_http2() || exchange.expectation().is_some();
+    let mut request = Outgoing::new(request, service.options.replay_limit, may_refuse);
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut broke: Vec<Arc<Upstream>> = Vec::new();
     let mut failed_connects = 0;
-    let mut pooled = true;
+    let mut surprised = None;
     let mut started = exchange.started();
     service.budget.deposit_at(started);
     loop {
@@ -87,10 +90,12 @@ pub(super) async fn forward(
         };
         exchange.attempted();
         let (upstream, metrics) = (&target.upstream, &service.shared.metrics);
-        let idle = pooled.then(|| upstream.pooled(worker, client, repeatable)).flatten();
-        let connected = match idle {
+        let connected = match upstream.pooled(worker, client, repeatable, surprised) {
             Some(connection) => Ok(connection),
-            None => upstream.connect(worker, client, &service.options, &metrics.connect).await,
+            None => {
+                let options = &service.options;
+                upstream.connect(worker, client, options, surprised, &metrics.connect).await
+            }
         };
         // It may have left, or been told to, while we were connecting: who
         // accepted may be another container that has been given its address.
@@ -119,11 +124,13 @@ pub(super) async fn forward(
                 continue;
             }
         };
-        let Some(outgoing) = request.take() else { return Err(Refusal::Reset) };
-        let again = request.again();
+        let Some(mut outgoing) = request.take() else { return Err(Refusal::Reset) };
+        exchange.listen(&mut outgoing, connection.is_shared());
+        let kept = request.kept();
         let patience =
             Waits { started, limit: exchange.timeouts().answer, body: exchange.progress() };
-        let leave = (broke.len() < REPEATS).then_some(Leave { again, budget: &service.budget });
+        let may_leave = repeatable && broke.len() < REPEATS;
+        let leave = may_leave.then_some(Leave { kept, budget: &service.budget });
         let asked = upstream.ask(worker, &mut connection, outgoing, patience, leave);
         let unanswered = match asked.await {
             Ok(response) => {
@@ -138,6 +145,7 @@ pub(super) async fn forward(
                 Unanswered::Unsent(_) => true,
                 // One that carries many requests breaks off single ones.
                 Unanswered::Failed(_) => !connection.is_shared(),
+                Unanswered::Refused { with_all } => with_all,
                 _ => false,
             };
         // What waits for one that hangs has paid before it left.
@@ -147,6 +155,8 @@ pub(super) async fn forward(
                 request.put_back(*unsent);
                 (&metrics.retried_reset, false)
             }
+            Unanswered::Refused { .. } if request.rewind() => (&metrics.retried_refused, false),
+            Unanswered::Refused { .. } => return Err(Refusal::Reset),
             Unanswered::Failed(_) if let Some(stopped) = stopped(exchange) => {
                 return Err(stopped.into());
             }
@@ -175,7 +185,8 @@ pub(super) async fn forward(
             drop(lease);
         }
         broke.push(Arc::clone(upstream));
-        if sent && !request.rewind() || !may_go_on(&broke).await {
+        let unasked = exchange.expectation().is_some_and(|expectation| expectation.is_awaited());
+        if sent && !((repeatable || unasked) && request.rewind()) || !may_go_on(&broke).await {
             return Err(Refusal::Reset);
         }
         started = clock::now();
@@ -184,7 +195,7 @@ pub(super) async fn forward(
             return Err(Refusal::Reset);
         }
         if stale { &metrics.retried_stale } else { retried }.increment(1);
-        pooled = false;
+        surprised = Some(started);
     }
 }
 
@@ -216,13 +227,13 @@ impl Waits<'_> {
 
 /// What it takes for a request to go elsewhere while it waits for an answer.
 pub(super) struct Leave<'a> {
-    again: &'a Again,
+    kept: &'a Kept,
     budget: &'a TokenBudget,
 }
 
 impl Leave<'_> {
     pub(super) fn is_possible(&self) -> bool {
-        self.again.is_there()
+        self.kept.is_whole()
     }
 
     /// To be asked last: a yes is paid for.

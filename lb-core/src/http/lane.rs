@@ -1,5 +1,5 @@
 use std::{
-    mem,
+    io, mem,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use super::{client::Client, connection::Connection};
 use crate::{
@@ -22,6 +22,9 @@ use crate::{
 #[repr(align(128))]
 pub(super) struct Lane {
     idle: Mutex<Vec<Connection>>,
+    /// Held by who opens a connection that others wait to share: when that last failed,
+    /// and why.
+    opening: AsyncMutex<Option<(Instant, io::Error)>>,
     /// Requests sent, and those for whose answer's head nobody waits any more.
     sent: AtomicU64,
     settled: AtomicU64,
@@ -46,8 +49,17 @@ const IDLE_MAX: usize = 256;
 
 impl Lane {
     /// An idle connection that carries requests of its `owner`, or of anybody, for one
-    /// that may be repeated or not.
-    pub(super) fn take(&self, owner: Option<&Arc<Client>>, repeatable: bool) -> Option<Connection> {
+    /// that may be repeated or not. To one that has met with a broken one `since`, a
+    /// connection is given only if it was opened later, and thus is shared.
+    pub(super) fn take(
+        &self,
+        owner: Option<&Arc<Client>>,
+        repeatable: bool,
+        since: Option<Instant>,
+    ) -> Option<Connection> {
+        if since.is_some() {
+            return self.newer(owner, since);
+        }
         let now = clock::now();
         let limit = if repeatable { IDLE_LIMIT } else { ONCE_IDLE_LIMIT };
         let mut idle = lock(&self.idle);
@@ -69,6 +81,37 @@ impl Lane {
                 return Some(last);
             }
         }
+    }
+
+    /// A connection that carries many requests and was opened after this moment.
+    fn newer(&self, owner: Option<&Arc<Client>>, since: Option<Instant>) -> Option<Connection> {
+        let mut idle = lock(&self.idle);
+        let newer = idle.iter_mut().rev();
+        let newer = newer.filter(|shared| shared.is_newer(since) && shared.is_of(owner));
+        newer.filter_map(Connection::share).next()
+    }
+
+    /// One that carries many requests, opened by `open` unless somebody else does just
+    /// then, in whose luck all share that wait for it.
+    pub(super) async fn shared(
+        &self,
+        owner: Option<&Arc<Client>>,
+        since: Option<Instant>,
+        open: impl Future<Output = io::Result<Connection>>,
+    ) -> io::Result<Connection> {
+        let began = clock::now();
+        let mut failed = self.opening.lock().await;
+        if let Some(shared) = self.newer(owner, since) {
+            return Ok(shared);
+        }
+        if let Some((at, error)) = &*failed
+            && *at >= began
+        {
+            return Err(again(error));
+        }
+        let opened = open.await;
+        *failed = opened.as_ref().err().map(|error| (clock::now(), again(error)));
+        opened
     }
 
     /// Keeps a connection that is free again, if it is `wanted`.
@@ -152,7 +195,7 @@ fn take_of(
 ) -> Option<Connection> {
     for at in (0..idle.len()).rev() {
         let connection = &mut idle[at];
-        if !connection.is_of(owner) {
+        if !connection.is_of(Some(owner)) {
             continue;
         }
         if let Some(shared) = connection.share() {
@@ -172,6 +215,14 @@ fn take_of(
 fn make_room(idle: &mut Vec<Connection>, another: &Connection) {
     if idle.len() >= IDLE_MAX && another.is_owned() {
         idle.retain(|connection| !connection.is_orphaned());
+    }
+}
+
+/// The same error for somebody else.
+fn again(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 
@@ -211,13 +262,13 @@ mod tests {
         for owner in [&one, &other] {
             lane.put(open(&listener, owner).await, || true);
         }
-        let taken = lane.take(Some(&one), true).unwrap();
-        assert!(lane.take(Some(&one), true).is_none(), "what is left is another one's");
+        let taken = lane.take(Some(&one), true, None).unwrap();
+        assert!(lane.take(Some(&one), true, None).is_none(), "what is left is another one's");
         lane.put(taken, || true);
         drop(one);
         lane.close_stale(clock::now());
         assert_eq!(lane.idle(), 1);
-        assert!(lane.take(Some(&other), true).is_some());
+        assert!(lane.take(Some(&other), true, None).is_some());
     }
 
     #[tokio::test]

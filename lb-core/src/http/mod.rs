@@ -28,6 +28,7 @@ mod dial;
 mod driver;
 mod error;
 mod exchange;
+mod expectation;
 mod forward;
 mod forwarding;
 mod head;

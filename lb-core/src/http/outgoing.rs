@@ -7,23 +7,23 @@ use super::{body::RequestBody, replay::Tape};
 pub(super) struct Outgoing {
     /// As it is to be sent next.
     request: Option<Request<RequestBody>>,
-    again: Again,
+    idempotent: bool,
+    kept: Kept,
 }
 
-/// What it takes to send it again after it has gone out.
-pub(super) enum Again {
-    /// To be done twice is not what was asked for.
-    Never,
+/// What was kept of it, to send it again.
+pub(super) enum Kept {
+    Nothing,
     /// It has no body.
     Head(Box<Parts>),
     Body(Box<Parts>, Tape),
 }
 
-impl Again {
-    /// Whether it is there now.
-    pub(super) fn is_there(&self) -> bool {
+impl Kept {
+    /// Whether that is all of it, as of now.
+    pub(super) fn is_whole(&self) -> bool {
         match self {
-            Self::Never => false,
+            Self::Nothing => false,
             Self::Head(_) => true,
             Self::Body(_, tape) => tape.is_whole(),
         }
@@ -32,31 +32,32 @@ impl Again {
 
 impl Outgoing {
     /// Keeps up to `limit` bytes of the body of an idempotent request (RFC 9110,
-    /// section 9.2.2).
-    pub(super) fn new(request: Request<RequestBody>, limit: usize) -> Self {
-        if !request.method().is_idempotent() {
-            return Self { request: Some(request), again: Again::Never };
+    /// section 9.2.2); and of any other, if endpoints `may_refuse` what they were sent.
+    pub(super) fn new(request: Request<RequestBody>, limit: usize, may_refuse: bool) -> Self {
+        let idempotent = request.method().is_idempotent();
+        if !idempotent && !may_refuse {
+            return Self { request: Some(request), idempotent, kept: Kept::Nothing };
         }
         let kept = Box::new(copy(request.method(), request.uri(), request.headers()));
         if request.body().is_end_stream() {
-            return Self { request: Some(request), again: Again::Head(kept) };
+            return Self { request: Some(request), idempotent, kept: Kept::Head(kept) };
         }
         let (head, body) = request.into_parts();
         let too_long = body.size_hint().lower() > limit as u64;
         let tape = Tape::new(body, if too_long { 0 } else { limit });
         let request =
             tape.replay().map(|body| Request::from_parts(head, RequestBody::replay(body)));
-        Self { request, again: Again::Body(kept, tape) }
+        Self { request, idempotent, kept: Kept::Body(kept, tape) }
     }
 
-    /// Whether its method lets it be sent again.
+    /// Whether its method lets it be sent again, whatever became of it.
     pub(super) fn is_repeatable(&self) -> bool {
-        !matches!(self.again, Again::Never)
+        self.idempotent
     }
 
-    /// What it would take to send it again.
-    pub(super) fn again(&self) -> &Again {
-        &self.again
+    /// What it would take to send it again, wherever that is.
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// The request, to be sent now.
@@ -69,12 +70,13 @@ impl Outgoing {
         self.request = Some(request);
     }
 
-    /// Gets ready to be sent again, if that can be done.
+    /// Gets ready to be sent again, if enough was kept. Whether it may be is for the
+    /// caller to know.
     pub(super) fn rewind(&mut self) -> bool {
-        let (head, body) = match &self.again {
-            Again::Never => return false,
-            Again::Head(head) => (head, Some(RequestBody::empty())),
-            Again::Body(head, tape) => (head, tape.replay().map(RequestBody::replay)),
+        let (head, body) = match &self.kept {
+            Kept::Nothing => return false,
+            Kept::Head(head) => (head, Some(RequestBody::empty())),
+            Kept::Body(head, tape) => (head, tape.replay().map(RequestBody::replay)),
         };
         let head = copy(&head.method, &head.uri, &head.headers);
         self.request = body.map(|body| Request::from_parts(head, body));

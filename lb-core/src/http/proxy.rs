@@ -25,18 +25,21 @@ use super::{
     driver::Driver,
     error::{Form, Refusal, Refused},
     exchange::{Carried, Exchange, keeps_alive},
+    expectation::Expectation,
     forward::forward,
     head,
     table::Table,
     timeouts::Timeouts,
     upgrade,
 };
-#[cfg(feature = "tls")]
-use crate::tls::{HostOptions, Session};
 use crate::{
+    interim::{Informer, Interim},
     metrics,
     overload::{Level, Pressure},
 };
+
+#[cfg(feature = "tls")]
+use crate::tls::{HostOptions, Session};
 
 /// A reverse proxy as a tower service: it never fails, every request is
 /// answered.
@@ -49,6 +52,7 @@ pub struct Proxy {
     shared: Arc<Shared>,
     worker: usize,
     client: Arc<Client>,
+    interim: Interim,
     /// Kept for as long as anything of this connection goes on.
     guard: Option<Arc<dyn Send + Sync>>,
 }
@@ -91,7 +95,7 @@ impl Proxy {
         let (suspects, suspected) = mpsc::unbounded_channel();
         let driver = Driver::new(Arc::clone(&shared), suspects, suspected);
         let client = Arc::new(Client::new(None, None));
-        (Self { shared, worker: 0, client, guard: None }, driver)
+        (Self { shared, worker: 0, client, interim: Interim::default(), guard: None }, driver)
     }
 
     /// The proxy as this worker uses it: its connections to endpoints are its
@@ -149,15 +153,28 @@ impl Proxy {
         }
     }
 
+    /// The proxy for a client that can be told what endpoints say before they answer
+    /// (1xx).
+    #[cfg(feature = "server")]
+    #[must_use]
+    pub fn informing(self, interim: Interim) -> Self {
+        Self { interim, ..self }
+    }
+
     /// What the proxy knows of its services, for reports and metrics.
     pub fn plane(&self) -> Plane {
         Plane::new(Arc::clone(&self.shared))
     }
 
-    async fn answer(self, request: Request<RequestBody>) -> Response<ResponseBody> {
+    async fn answer(
+        self,
+        request: Request<RequestBody>,
+        informer: Option<Informer>,
+    ) -> Response<ResponseBody> {
         let log = self.shared.access_log.is_some();
         let entry = log.then(|| Entry::new(&request, Arc::clone(&self.client)));
         let mut exchange = Exchange::begin(Arc::clone(&self.shared), self.worker, entry);
+        exchange.informs(informer);
         #[cfg(feature = "tls")]
         if let Some(https) = &self.shared.table.load().options.https
             && let Some(answer) = https.challenge(&request)
@@ -231,7 +248,13 @@ impl Proxy {
 
         let (mut head, body) = request.into_parts();
         let body = body.metered(options.body_limit, timeouts.body, &self.shared.pressure);
-        let (body, progress) = body.map_err(Refusal::from)?;
+        let (mut body, progress) = body.map_err(Refusal::from)?;
+        if progress.is_some()
+            && let Some(expectation) = Expectation::of(head.version, &head.headers)
+        {
+            body = body.once_met(Arc::clone(&expectation));
+            exchange.expects(expectation);
+        }
         exchange.has_body(progress);
         if head.version == Version::HTTP_2
             && !body.is_end_stream()
@@ -240,14 +263,19 @@ impl Proxy {
             // HTTP/2 need not say that there is a body; HTTP/1 must.
             head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
+        let may_close = head.version < Version::HTTP_2;
         let sent = head::to_upstream(&mut head, &self.client, &options.forwarding);
         drop(table);
         exchange.speaks_for(sent.origin);
         let upgrade = sent.upgrade;
         let request = Request::from_parts(head, body);
 
-        let (response, carried) =
+        let (response, mut carried) =
             forward(&self.shared, &self.client, service, request, exchange).await?;
+        let unasked = exchange.expectation().is_some_and(|expectation| expectation.is_answered());
+        if unasked {
+            carried.connection = None;
+        }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
             // Nobody asked; what follows would not be HTTP.
             return Err(Refusal::Reset.into());
@@ -261,7 +289,8 @@ impl Proxy {
             return Err(Refusal::BadAnswer.into());
         }
         let client_upgrade = upgrade.then_some(client_upgrade);
-        Ok(Answer { response, carried, client_upgrade, on_stream })
+        let closes = unasked && may_close;
+        Ok(Answer { response, carried, client_upgrade, on_stream, closes })
     }
 }
 
@@ -272,6 +301,9 @@ struct Answer {
     client_upgrade: Option<hyper::upgrade::OnUpgrade>,
     /// Whether what is upgraded is one stream of HTTP/2.
     on_stream: bool,
+    /// The client may send the body that it wasn't asked for, or not: who reads on can't
+    /// know what comes.
+    closes: bool,
 }
 
 impl Answer {
@@ -280,13 +312,16 @@ impl Answer {
         mut exchange: Exchange,
         guard: Option<Arc<dyn Send + Sync>>,
     ) -> Response<ResponseBody> {
-        let Self { mut response, mut carried, client_upgrade, on_stream } = self;
+        let Self { mut response, mut carried, client_upgrade, on_stream, closes } = self;
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if upgraded || !keeps_alive(response.version(), response.headers()) {
             carried.connection = None;
         }
         let version = response.version();
         head::to_client(response.headers_mut(), upgraded);
+        if closes && !upgraded {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         exchange.sign(response.headers_mut(), version);
         #[cfg(feature = "tls")]
         exchange.promise(response.headers_mut());
@@ -321,7 +356,9 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let proxy = self.clone();
         let request = request.map(Into::into);
-        Box::pin(async move { Ok(proxy.answer(request).await) })
+        // That of this request, which has just begun.
+        let informer = self.interim.informer();
+        Box::pin(async move { Ok(proxy.answer(request, informer).await) })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::sync::lock;
 /// The body of a request, recorded while it is sent so that it can be sent again.
 ///
 /// What is beyond the limit is passed on and not kept; the recording is worthless
-/// then.
+/// then. So is one whose tape is gone: nobody can ask for it any more.
 pub(super) struct Tape(Arc<Mutex<Recording>>);
 
 struct Recording {
@@ -80,6 +80,7 @@ impl Body for Replay {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Self { recording, reader, at, has_trailers } = &mut *self;
+        let is_wanted = Arc::strong_count(recording) > 1;
         let mut recording = lock(recording);
         if recording.reader != *reader {
             return Poll::Ready(Some(Err("this attempt was given up".into())));
@@ -95,6 +96,10 @@ impl Body for Replay {
         }
         if recording.ended {
             return Poll::Ready(None);
+        }
+        if !is_wanted {
+            recording.forget();
+            *at = 0;
         }
         let frame = ready!(Pin::new(&mut recording.rest).poll_frame(cx));
         if let Some(Ok(frame)) = &frame {
@@ -125,14 +130,18 @@ impl Body for Replay {
 impl Recording {
     fn keep(&mut self, frame: &Frame<Bytes>) {
         let length = frame.data_ref().map_or(0, Bytes::len);
-        self.whole &= self.data.len() + length <= self.limit;
-        if !self.whole {
-            self.data = BytesMut::new();
+        if !self.whole || self.data.len() + length > self.limit {
+            self.forget();
         } else if let Some(data) = frame.data_ref() {
             self.data.extend_from_slice(data);
         } else {
             self.trailers = frame.trailers_ref().cloned();
         }
+    }
+
+    fn forget(&mut self) {
+        self.whole = false;
+        self.data = BytesMut::new();
     }
 }
 
@@ -188,6 +197,17 @@ mod tests {
         let tape = tape(&["aa", "bb", "cc"], 3);
         assert_eq!(all(tape.replay().unwrap()).await, "aabbcc");
         assert!(tape.replay().is_none());
+    }
+
+    #[tokio::test]
+    async fn once_nobody_can_ask_for_it_again_no_more_is_kept() {
+        let tape = tape(&["a", "b", "c"], 9);
+        let mut replay = tape.replay().unwrap();
+        assert_eq!(next(&mut replay).await, Some(Ok("a".into())));
+        drop(tape);
+        assert_eq!(next(&mut replay).await, Some(Ok("b".into())));
+        assert_eq!(lock(&replay.recording).data, "");
+        assert_eq!(all(replay).await, "c");
     }
 
     #[tokio::test]

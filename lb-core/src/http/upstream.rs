@@ -1,4 +1,5 @@
 use std::{
+    error::Error as _,
     fmt, io,
     net::SocketAddr,
     pin::pin,
@@ -78,6 +79,11 @@ pub(super) enum Unanswered {
     /// Nothing of the request has gone out.
     Unsent(Box<Request<RequestBody>>),
     Failed(hyper::Error),
+    /// The endpoint says that it has done nothing about it and won't; nor about others
+    /// on the same connection, if it was so `with_all`.
+    Refused {
+        with_all: bool,
+    },
     /// The endpoint hangs, and the request goes elsewhere.
     Hangs,
     /// The endpoint has ended.
@@ -142,21 +148,43 @@ impl Upstream {
     }
 
     /// An idle connection of this worker, for a request of this client that may be
-    /// repeated or not.
+    /// repeated or not, and has met with a broken one `since`.
     pub(super) fn pooled(
         &self,
         worker: usize,
         client: &Arc<Client>,
         repeatable: bool,
+        since: Option<Instant>,
     ) -> Option<Connection> {
-        self.lane(worker).take(self.owner(client), repeatable)
+        self.lane(worker).take(self.owner(client), repeatable, since)
     }
 
-    /// A new connection for `worker` and a request of this client. The time that took goes into `duration`.
+    /// A new connection for `worker` and a request of this client; or one that carries
+    /// many requests and was opened after `since`. The time that took goes into
+    /// `duration`.
     pub(super) async fn connect(
         &self,
         worker: usize,
         client: &Arc<Client>,
+        options: &Options,
+        since: Option<Instant>,
+        duration: &Histogram,
+    ) -> io::Result<Connection> {
+        let (lane, owner) = (self.lane(worker), self.owner(client));
+        if !self.transport.protocol.is_http2() {
+            return self.open(owner, options, duration).await;
+        }
+        let open = async {
+            let mut opened = self.open(owner, options, duration).await?;
+            lane.share(&mut opened);
+            Ok(opened)
+        };
+        lane.shared(owner, since, open).await
+    }
+
+    async fn open(
+        &self,
+        owner: Option<&Arc<Client>>,
         options: &Options,
         duration: &Histogram,
     ) -> io::Result<Connection> {
@@ -165,18 +193,16 @@ impl Upstream {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it has left"));
         }
         let started = clock::now();
-        let owner = self.owner(client);
-        let mut opened = tokio::select! {
+        let opened = tokio::select! {
             biased;
             opened = Connection::open(self.address, &self.transport, owner, options) => opened,
             // Whoever accepts now may be another container.
             () = left => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it has left")),
         };
-        match &mut opened {
-            Ok(connection) => {
+        match &opened {
+            Ok(_) => {
                 self.metrics.connected.increment(1);
                 duration.record(started.elapsed());
-                self.lane(worker).share(connection);
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => self.metrics.refused.increment(1),
@@ -220,7 +246,7 @@ impl Upstream {
                             }
                             Err(mut error) => Err(match error.take_message() {
                                 Some(unsent) => Unanswered::Unsent(Box::new(unsent)),
-                                None => Unanswered::Failed(error.into_error()),
+                                None => failed(error.into_error()),
                             }),
                         };
                     }
@@ -396,6 +422,26 @@ impl Upstream {
 
     fn lane(&self, worker: usize) -> &Lane {
         &self.lanes[worker % self.lanes.len()]
+    }
+}
+
+/// What hyper says of a request of HTTP/2 that waited for a stream until the connection
+/// ended. It has no other name.
+const NEVER_OPENED: &str = "dispatch task is gone";
+
+/// What a request has met with that had gone out. One of HTTP/2 can be refused alone,
+/// or be one of those behind the last one that is still served (RFC 9113, section 8.7).
+fn failed(error: hyper::Error) -> Unanswered {
+    if error.is_user() && error.to_string() == NEVER_OPENED {
+        return Unanswered::Refused { with_all: true };
+    }
+    let why = error.source().and_then(|why| why.downcast_ref::<h2::Error>());
+    match why.filter(|why| why.is_remote()) {
+        Some(why) if why.is_go_away() => Unanswered::Refused { with_all: true },
+        Some(why) if why.reason() == Some(h2::Reason::REFUSED_STREAM) => {
+            Unanswered::Refused { with_all: false }
+        }
+        _ => Unanswered::Failed(error),
     }
 }
 

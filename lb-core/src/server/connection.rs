@@ -3,9 +3,9 @@
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
@@ -18,9 +18,10 @@ use tokio::{
 #[cfg(feature = "tls")]
 use super::entrance::Tls;
 use super::{
-    Accepted, Announced, Closed, Guard, HttpService, Limits, Open,
+    Accepted, Announced, Closed, Guard, HttpService, Interim, Limits, Open,
     beginning::{Version, announcement},
     entrance::Entrance,
+    http2::{Limited, Streams},
     service::{BoxError, Closing},
     stream::Stream,
 };
@@ -31,7 +32,6 @@ use crate::tls;
 #[derive(Clone)]
 pub(super) struct Protocols {
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
     limits: Arc<Limits>,
     announced: Option<Announced>,
     open: Arc<Open>,
@@ -114,16 +114,7 @@ impl Protocols {
             // Room for the usual number lies on the stack, for others it is allocated.
             http1.max_headers(limits.headers);
         }
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
-        http2
-            .timer(TokioTimer::new())
-            .max_header_list_size(u32::try_from(limits.head_size).unwrap_or(u32::MAX))
-            .max_concurrent_streams(limits.streams)
-            .max_send_buf_size(SEND_BUFFER)
-            // WebSockets (RFC 8441).
-            .enable_connect_protocol()
-            .keep_alive_interval(limits.head_timeout);
-        Self { http1, http2, limits, announced, open, stage }
+        Self { http1, limits, announced, open, stage }
     }
 
     /// Serves a connection to its end.
@@ -161,6 +152,7 @@ impl Protocols {
             secure: false,
             #[cfg(feature = "tls")]
             session: None,
+            interim: Interim::default(),
             guard,
         };
         let mut start = BytesMut::new();
@@ -182,7 +174,7 @@ impl Protocols {
         }
         #[cfg(feature = "tls")]
         if let Some(Tls { acceptor, hosts }) = entrance.tls {
-            let stream = Stream::new(start, stream, self.limits.send_timeout);
+            let stream = Stream::new(start, stream, self.limits.send_timeout, Interim::default());
             let handshake = Box::pin(acceptor.accept(stream, |host| hosts(host)));
             let tls::Accepted { stream, session } = self.in_time(until, handshake).await??;
             accepted.secure = true;
@@ -198,7 +190,7 @@ impl Protocols {
         mut stream: I,
         mut start: BytesMut,
         until: Instant,
-        accepted: Accepted,
+        mut accepted: Accepted,
         make: impl FnOnce(Accepted) -> S,
     ) -> Result<(), Early>
     where
@@ -208,10 +200,14 @@ impl Protocols {
         let version = self.in_time(until, Version::heard(&mut stream, &mut start)).await;
         let version = version.map_err(|early| early.after(&start))?;
         let Some(version) = version.map_err(Early::theirs)? else { return Ok(()) };
-        let stream = Stream::new(start, stream, self.limits.send_timeout);
+        if version == Version::Http1 {
+            accepted.interim = Interim::new();
+        }
+        let interim = accepted.interim.clone();
         let service = make(accepted);
+        let stream = Stream::new(start, stream, self.limits.send_timeout, interim.clone());
         match version {
-            Version::Http1 => self.http1(stream, service).await?,
+            Version::Http1 => self.http1(stream, service, interim).await?,
             // Few, and several times as large: the others need not make room for it.
             Version::Http2 => Box::pin(self.http2(stream, service)).await?,
         }
@@ -233,12 +229,18 @@ impl Protocols {
         time::timeout(LAST_MOMENT, begin).await.map_err(Early::theirs)
     }
 
-    async fn http1<I, S>(&self, stream: Stream<I>, service: S) -> hyper::Result<()>
+    async fn http1<I, S>(
+        &self,
+        stream: Stream<I>,
+        service: S,
+        interim: Interim,
+    ) -> hyper::Result<()>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: HttpService,
     {
-        let service = TowerToHyperService::new(Closing::new(service, self.limits.requests));
+        let service = Closing::new(service, self.limits.requests, interim);
+        let service = TowerToHyperService::new(service);
         let connection = self.http1.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection.with_upgrades());
         tokio::select! {
@@ -255,21 +257,25 @@ impl Protocols {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: HttpService,
     {
-        let service = TowerToHyperService::new(Closing::new(service, None));
-        let mut connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
+        let streams = Streams::new(&self.limits);
+        let service = TowerToHyperService::new(Limited::new(service, streams.clone()));
+        let connection = streams.builder().serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
         tokio::select! {
             biased;
             served = connection.as_mut() => return served,
             // It says which requests are the last ones, so none is lost.
             () = reached(self.stage.clone(), Stage::Leaving) => {}
+            () = streams.are_enough() => {}
         }
         connection.as_mut().graceful_shutdown();
-        connection.await
+        tokio::select! {
+            biased;
+            served = connection => served,
+            () = streams.are_over() => Ok(()),
+        }
     }
 }
-
-/// What waits to be sent on one stream of HTTP/2: there may be many who take nothing.
-const SEND_BUFFER: usize = 64 << 10;
 
 /// What hyper needs at the least.
 const LEAST_BUFFER: usize = 8192;

@@ -5,22 +5,24 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct Limits {
     /// How long a connection may take to send the head of its first or its next
-    /// request before it is closed; 60 s. HTTP/2 connections are asked once in this
-    /// time whether anybody is there.
+    /// request before it is closed; 60 s. Those of HTTP/2 are asked once in this time
+    /// whether anybody is there, and closed when they have had no stream for as long.
     pub head_timeout: Duration,
     /// How long a client may leave everything untouched that waits for it before its
-    /// connection is closed; 60 s. One stream of HTTP/2 may be left for longer.
+    /// connection is closed; 60 s. On a stream of HTTP/2 it has to take 16 KiB in this
+    /// time, or what there is; else the stream is reset.
     pub send_timeout: Duration,
     /// The longest head of a request, in bytes; 64 KiB. A longer one gets 431.
     pub head_size: usize,
-    /// The most header fields of a request of HTTP/1; 100. More get 431.
+    /// The most header fields of a request; 100. More get 431.
     pub headers: usize,
     /// The most connections at once; 20,000. Further ones get 503 and are closed.
     pub connections: usize,
     /// The most connections at once of one client, which is an IPv4 address or an
     /// IPv6 network of 64 bits; no limit. Further ones get 503 and are closed.
     pub connections_per_client: Option<usize>,
-    /// After how many requests an HTTP/1 connection is closed; never.
+    /// After how many requests a connection is closed; never. One of HTTP/2 is told to
+    /// send no more, and what it sends until then is served.
     pub requests: Option<u64>,
     /// The most requests at once on one HTTP/2 connection; 128.
     pub streams: u32,

@@ -15,6 +15,7 @@ mod closed;
 mod connection;
 mod entrance;
 pub mod handover;
+mod http2;
 mod limits;
 mod listen;
 mod open;
@@ -41,6 +42,7 @@ use crate::overload::Pressure;
 #[cfg(feature = "tls")]
 use crate::tls;
 
+pub use crate::interim::Interim;
 pub use closed::Closed;
 pub use limits::Limits;
 pub use listen::adopt;
@@ -82,6 +84,8 @@ pub struct Accepted {
     /// What the handshake of TLS has agreed on, if the client speaks it to us.
     #[cfg(feature = "tls")]
     pub session: Option<tls::Session>,
+    /// The way of answers before the final one, where there is one.
+    pub interim: Interim,
     /// Counts as an open connection until it is dropped. Give it to whatever
     /// may outlive the connection, as the tunnel after an upgrade does.
     pub guard: Guard,

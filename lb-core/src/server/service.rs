@@ -6,13 +6,15 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower_service::Service;
+
+use super::Interim;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -61,50 +63,54 @@ pub(super) fn leave() {
     LEAVING.set(true);
 }
 
-/// A service whose answers ask for the end of their connection once the worker is
-/// about to end, or when the connection has had its share of requests. Its clones
-/// serve the same connection.
+/// A service of HTTP/1 whose answers ask for the end of their connection once the
+/// worker is about to end, or when the connection has had its share of requests; and
+/// wait for those before them. Its clones serve the same connection.
 #[derive(Clone)]
 pub(super) struct Closing<S> {
     service: S,
     left: Option<Arc<AtomicU64>>,
+    interim: Interim,
 }
 
 impl<S> Closing<S> {
     /// At most so many `requests` are served, if there is a limit.
-    pub(super) fn new(service: S, requests: Option<u64>) -> Self {
-        Self { service, left: requests.map(|requests| Arc::new(requests.into())) }
+    pub(super) fn new(service: S, requests: Option<u64>, interim: Interim) -> Self {
+        Self { service, left: requests.map(|requests| Arc::new(requests.into())), interim }
     }
 }
 
 impl<S: HttpService> Service<Request<Incoming>> for Closing<S> {
     type Response = Response<S::Body>;
     type Error = S::Failure;
-    type Future = Answer<S::Answer>;
+    type Future = Answer<S::Answer, S::Body>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Failure>> {
         self.service.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        // HTTP/2 has other words for it.
-        let may_close = request.version() < Version::HTTP_2;
         let is_last =
             self.left.as_ref().is_some_and(|left| left.fetch_sub(1, Ordering::Relaxed) <= 1);
-        Answer { answer: self.service.call(request), may_close, is_last }
+        // Who speaks HTTP/1.0 doesn't know them (RFC 9110, section 15.2).
+        self.interim.begin(request.version() == Version::HTTP_11);
+        let interim = self.interim.clone();
+        Answer { answer: self.service.call(request), held: None, is_last, interim }
     }
 }
 
 pin_project! {
-    pub(super) struct Answer<F> {
+    pub(super) struct Answer<F, B> {
         #[pin]
         answer: F,
-        may_close: bool,
+        // It is there, and those before it have not gone out.
+        held: Option<Box<Response<B>>>,
         is_last: bool,
+        interim: Interim,
     }
 }
 
-impl<F, B, E> Future for Answer<F>
+impl<F, B, E> Future for Answer<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
 {
@@ -112,15 +118,82 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let mut answer = ready!(this.answer.poll(cx));
-        if *this.may_close
-            && (*this.is_last || LEAVING.get())
-            && let Ok(response) = &mut answer
+        let mut response = match this.held.take() {
+            Some(held) => *held,
+            None => match this.answer.poll(cx) {
+                Poll::Ready(answer) => answer?,
+                Poll::Pending => {
+                    this.interim.listen(cx.waker());
+                    return Poll::Pending;
+                }
+            },
+        };
+        if !this.interim.end(cx.waker()) {
+            *this.held = Some(Box::new(response));
+            return Poll::Pending;
+        }
+        if (*this.is_last || LEAVING.get())
             // That header says something else there, and there is no next request.
             && response.status() != StatusCode::SWITCHING_PROTOCOLS
         {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Poll::Ready(answer)
+        Poll::Ready(Ok(response))
+    }
+}
+
+#[cfg(all(test, feature = "http"))]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::{Bytes, BytesMut};
+    use http_body_util::Full;
+    use hyper::server::conn::http1;
+    use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tower::service_fn;
+
+    use super::*;
+    use crate::server::stream::Stream;
+
+    /// Of a connection that takes less at a time than any of them is long.
+    #[tokio::test]
+    async fn what_comes_before_an_answer_stands_before_it_and_behind_all_others() {
+        const REQUESTS: usize = 10;
+        let (mut client, server) = tokio::io::duplex(16);
+        let interim = Interim::new();
+        let service = service_fn({
+            let interim = interim.clone();
+            move |_| {
+                let informer = interim.informer().unwrap();
+                async move {
+                    informer.inform(StatusCode::PROCESSING, &http::HeaderMap::new());
+                    tokio::task::yield_now().await;
+                    informer.inform(StatusCode::EARLY_HINTS, &http::HeaderMap::new());
+                    let body = Full::new(Bytes::from_static(&[b'x'; 1000]));
+                    Ok::<_, Infallible>(Response::new(body))
+                }
+            }
+        });
+        let service = Closing::new(service, Some(REQUESTS as u64), interim.clone());
+        let timeout = std::time::Duration::MAX;
+        let stream = Stream::new(BytesMut::new(), server, timeout, interim);
+        let (service, stream) = (TowerToHyperService::new(service), TokioIo::new(stream));
+        let mut builder = http1::Builder::new();
+        tokio::spawn(builder.auto_date_header(false).serve_connection(stream, service));
+        let asked = "GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(REQUESTS);
+        let (mut read, mut write) = tokio::io::split(&mut client);
+        let mut text = String::new();
+        let (asked, told) =
+            tokio::join!(write.write_all(asked.as_bytes()), read.read_to_string(&mut text));
+        asked.unwrap();
+        told.unwrap();
+        let one = format!(
+            "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n\
+             HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{}",
+            "x".repeat(1000)
+        );
+        let last = one.replace("\r\ncontent", "\r\nconnection: close\r\ncontent");
+        assert_eq!(text, one.repeat(REQUESTS - 1) + &last);
     }
 }

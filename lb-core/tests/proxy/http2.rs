@@ -1,6 +1,8 @@
 //! Clients that speak HTTP/2.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use h2::{
     Reason,
@@ -8,7 +10,10 @@ use h2::{
     ext::Protocol,
 };
 use http::Request;
-use lb_core::http::Options;
+use lb_core::{
+    http::{AccessLog, Destination, Options},
+    server::Limits,
+};
 use tokio::{net::TcpStream, task::JoinHandle};
 
 use super::support::{Backend, Lb};
@@ -39,9 +44,18 @@ async fn send(sender: &mut SendRequest<Bytes>, request: Request<()>, body: &'sta
     String::from_utf8(text).unwrap()
 }
 
+/// Long enough for what comes at all, and over soon.
+const SHORT: Duration = Duration::from_millis(200);
+
 /// A balancer in front of one that answers.
 async fn site(backend: &Backend) -> Lb {
-    let lb = Lb::start(Options::default()).await;
+    limited(backend, Options::default(), |_| ()).await
+}
+
+async fn limited(backend: &Backend, options: Options, set: impl FnOnce(&mut Limits)) -> Lb {
+    let mut limits = Limits::default();
+    set(&mut limits);
+    let lb = Lb::limited(options, limits).await;
     lb.upsert("1", "app.local", backend.address);
     lb.ready("app.local", 1).await;
     lb
@@ -182,4 +196,83 @@ async fn the_last_requests_of_a_connection_are_answered() {
     drop(sender);
     connection.await.unwrap().unwrap();
     assert_eq!(stopped.await.unwrap(), 0, "none was cut off");
+}
+
+/// What one stream waits for is nothing to the others.
+#[tokio::test]
+async fn a_stream_of_which_nothing_is_taken_is_reset() {
+    let long = "x".repeat(1 << 20);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{long}", long.len());
+    let short = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let backend = Backend::raw(move |_, head| {
+        Some(if head.starts_with("GET /long") { answer.clone() } else { short.into() })
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let log = AccessLog::open(Destination::File(path.clone()), 1).unwrap();
+    let mut options = Options::default();
+    options.access_log = Some(log.clone());
+    let lb = limited(&backend, options, |limits| limits.send_timeout = SHORT).await;
+    let stream = TcpStream::connect(lb.address).await.unwrap();
+    let mut builder = client::Builder::new();
+    let (sender, connection) =
+        builder.initial_connection_window_size(4 << 20).handshake(stream).await.unwrap();
+    let (mut sender, _connection) = (sender.ready().await.unwrap(), tokio::spawn(connection));
+    let (answer, _) = sender.send_request(get("/long"), true).unwrap();
+    let mut untouched = answer.await.unwrap().into_body();
+    let error = loop {
+        match untouched.data().await.unwrap() {
+            Ok(data) => assert!(!data.is_empty()),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((error.reason(), error.is_reset()), (Some(Reason::CANCEL), true), "{error}");
+    lb.until(|| lb.report("app.local").endpoints[0].in_flight == 0).await;
+    assert_eq!(send(&mut sender, get("/"), "").await, "hello");
+    log.flush();
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.lines().next().unwrap().contains("client_timeout"), "{text}");
+}
+
+#[tokio::test]
+async fn a_connection_is_told_to_end_once_it_has_had_no_stream_for_a_while() {
+    let backend = Backend::slow("slow").await;
+    let lb = limited(&backend, Options::default(), |limits| limits.head_timeout = SHORT).await;
+    let (mut sender, connection) = connect(&lb).await;
+    let (answer, _) = sender.send_request(get("/"), true).unwrap();
+    backend.reached().await;
+    tokio::time::sleep(2 * SHORT).await;
+    backend.release();
+    assert_eq!(answer.await.unwrap().status(), 200, "it was not idle");
+    connection.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_may_have_so_many_requests() {
+    let backend = Backend::hello("hello").await;
+    let lb = limited(&backend, Options::default(), |limits| limits.requests = Some(2)).await;
+    let (mut sender, connection) = connect(&lb).await;
+    for _ in 0..2 {
+        sender = sender.ready().await.unwrap();
+        assert_eq!(send(&mut sender, get("/"), "").await, "hello");
+    }
+    connection.await.unwrap().unwrap();
+    assert!(sender.ready().await.is_err());
+}
+
+#[tokio::test]
+async fn a_request_may_have_so_many_fields() {
+    let backend = Backend::hello("hello").await;
+    let lb = limited(&backend, Options::default(), |limits| limits.headers = 3).await;
+    let (mut sender, _connection) = connect(&lb).await;
+    for (fields, status) in [(3, 200), (4, 431)] {
+        let mut request = get("/");
+        for _ in 0..fields {
+            request.headers_mut().append("a", "b".parse().unwrap());
+        }
+        let (answer, _) = sender.send_request(request, true).unwrap();
+        assert_eq!(answer.await.unwrap().status(), status);
+    }
+    assert_eq!(backend.requests(), 1);
 }

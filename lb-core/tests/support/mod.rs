@@ -16,7 +16,7 @@ use lb_core::{
     discovery::{self, Sender},
     http::{Controls, Options, Plane, Proxy, ServiceReport},
     registry::{Binding, Registration},
-    server::{Running, Server},
+    server::{Limits, Running, Server},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -55,17 +55,26 @@ pub(crate) struct Lb {
 
 impl Lb {
     pub(crate) async fn start(options: Options) -> Self {
+        Self::limited(options, Limits::default()).await
+    }
+
+    pub(crate) async fn limited(options: Options, limits: Limits) -> Self {
         let (changes, discovery) = discovery::channel();
         let (proxy, driver) = Proxy::new(options);
         let controls = driver.controls();
         tokio::spawn(driver.source("test", discovery).run());
-        let server = Server::bind(["127.0.0.1:0".parse().unwrap()]).unwrap().workers(1);
+        let server = Server::bind(["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let server = server.workers(1).limits(limits);
         let address = server.local_addresses().unwrap()[0];
         let plane = proxy.plane();
         let running = server
             .start(move |worker| {
                 let proxy = proxy.worker(worker);
-                move |accepted| proxy.client(accepted.peer, Some(accepted.local), accepted.guard)
+                move |accepted| {
+                    proxy
+                        .client(accepted.peer, Some(accepted.local), accepted.guard)
+                        .informing(accepted.interim)
+                }
             })
             .unwrap();
         Self { address, controls, changes, plane, running }
