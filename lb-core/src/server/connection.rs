@@ -18,21 +18,20 @@ use tokio::{
 use super::{
     Accepted, Announced, Guard, HttpService, Limits,
     proxy_protocol::{self, Addresses, Parsed},
-    service::Closing,
+    service::{Closing, GivenUp},
     stream::Stream,
     worker::turn_away,
 };
 
 /// What the connections of a worker are served with.
-#[derive(Clone)]
 pub(super) struct Protocols {
-    http1: http1::Builder,
+    pub(super) http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
-    limits: Arc<Limits>,
+    pub(super) limits: Arc<Limits>,
     announced: Option<Announced>,
     /// Of this worker alone: every connection looks at it each time it is polled,
     /// and must not contend with other workers for that.
-    stage: watch::Receiver<Stage>,
+    pub(super) stage: watch::Receiver<Stage>,
 }
 
 /// How far the end of a worker has come for its connections.
@@ -52,7 +51,7 @@ pub(super) const LAST_MOMENT: Duration = Duration::from_millis(100);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// More than most requests, and less than a page.
-const FIRST_READ: usize = 2048;
+pub(super) const FIRST_READ: usize = 2048;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
@@ -117,7 +116,7 @@ impl Protocols {
 
     /// Serves a connection to its end.
     pub(super) async fn serve<S: HttpService>(
-        self,
+        self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
         local: SocketAddr,
@@ -143,9 +142,9 @@ impl Protocols {
         }
         let service = make(Accepted { peer, local, secure: begun.secure, guard });
         let stream = Stream::new(begun.start, stream, self.limits.send_timeout);
+        // In a box: who only connects need not have room for that.
         let served = match begun.version {
-            Version::Http1 => self.http1(stream, service).await,
-            // Few, and several times as large: the others need not make room for it.
+            Version::Http1 => Box::pin(self.http1(stream, service)).await,
             Version::Http2 => Box::pin(self.http2(stream, service)).await,
         };
         if let Err(error) = served {
@@ -198,38 +197,28 @@ impl Protocols {
         }
     }
 
-    async fn http1<I, S>(&self, stream: Stream<I>, service: S) -> hyper::Result<()>
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        S: HttpService,
-    {
-        let service = TowerToHyperService::new(Closing::new(service, self.limits.requests));
-        let connection = self.http1.serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection.with_upgrades());
-        tokio::select! {
-            biased;
-            served = connection.as_mut() => return served,
-            () = reached(self.stage.clone(), Stage::Closing) => {}
-        }
-        connection.as_mut().graceful_shutdown();
-        connection.await
-    }
-
     async fn http2<I, S>(&self, stream: Stream<I>, service: S) -> hyper::Result<()>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: HttpService,
     {
-        let service = TowerToHyperService::new(Closing::new(service, None));
+        let given_up = Arc::<GivenUp>::default();
+        let service = TowerToHyperService::new(Closing::http2(service, &given_up));
         let mut connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             biased;
             served = connection.as_mut() => return served,
+            // Closed without a word: who is told to leave may take his time for that.
+            () = given_up.too_many() => return Ok(()),
             // It says which requests are the last ones, so none is lost.
             () = reached(self.stage.clone(), Stage::Leaving) => {}
         }
         connection.as_mut().graceful_shutdown();
-        connection.await
+        tokio::select! {
+            biased;
+            served = connection => served,
+            () = given_up.too_many() => Ok(()),
+        }
     }
 }
 
@@ -243,7 +232,7 @@ const LEAST_BUFFER: usize = 8192;
 const DEFAULT_HEADERS: usize = 100;
 
 /// Ends when it has come to this, or when nobody is left to say so.
-async fn reached(mut stage: watch::Receiver<Stage>, wanted: Stage) {
+pub(super) async fn reached(mut stage: watch::Receiver<Stage>, wanted: Stage) {
     let _ = stage.wait_for(|&stage| stage >= wanted).await;
 }
 

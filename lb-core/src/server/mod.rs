@@ -12,6 +12,7 @@
 
 mod connection;
 pub mod handover;
+mod http1;
 mod limits;
 mod listen;
 mod open;
@@ -19,6 +20,7 @@ pub mod proxy_protocol;
 mod running;
 mod service;
 mod stream;
+mod waits;
 mod worker;
 
 use std::{

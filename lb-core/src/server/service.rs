@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -12,6 +12,7 @@ use std::{
 use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
+use tokio::sync::Notify;
 use tower_service::Service;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -61,6 +62,34 @@ pub(super) fn leave() {
     LEAVING.set(true);
 }
 
+/// The requests of a connection of HTTP/2 that its client has given up before there
+/// was an answer. Each costs us and a server about as much as one that is answered,
+/// and the client next to nothing (CVE-2023-44487).
+#[derive(Debug, Default)]
+pub(super) struct GivenUp {
+    /// Those, less the ones that were answered.
+    surplus: AtomicI64,
+    too_many: Notify,
+}
+
+/// More than a page that is left, or a client that is impatient for once.
+const MOST_GIVEN_UP: i64 = 256;
+
+impl GivenUp {
+    /// Ends when there are many, and more than were answered.
+    pub(super) async fn too_many(&self) {
+        self.too_many.notified().await;
+    }
+
+    fn ended(&self, is_answered: bool) {
+        if is_answered {
+            self.surplus.fetch_sub(1, Ordering::Relaxed);
+        } else if self.surplus.fetch_add(1, Ordering::Relaxed) >= MOST_GIVEN_UP {
+            self.too_many.notify_one();
+        }
+    }
+}
+
 /// A service whose answers ask for the end of their connection once the worker is
 /// about to end, or when the connection has had its share of requests. Its clones
 /// serve the same connection.
@@ -68,12 +97,19 @@ pub(super) fn leave() {
 pub(super) struct Closing<S> {
     service: S,
     left: Option<Arc<AtomicU64>>,
+    given_up: Option<Arc<GivenUp>>,
 }
 
 impl<S> Closing<S> {
     /// At most so many `requests` are served, if there is a limit.
-    pub(super) fn new(service: S, requests: Option<u64>) -> Self {
-        Self { service, left: requests.map(|requests| Arc::new(requests.into())) }
+    pub(super) fn http1(service: S, requests: Option<u64>) -> Self {
+        let left = requests.map(|requests| Arc::new(requests.into()));
+        Self { service, left, given_up: None }
+    }
+
+    /// Counts the requests that are given up.
+    pub(super) fn http2(service: S, given_up: &Arc<GivenUp>) -> Self {
+        Self { service, left: None, given_up: Some(Arc::clone(given_up)) }
     }
 }
 
@@ -91,7 +127,8 @@ impl<S: HttpService> Service<Request<Incoming>> for Closing<S> {
         let may_close = request.version() < Version::HTTP_2;
         let is_last =
             self.left.as_ref().is_some_and(|left| left.fetch_sub(1, Ordering::Relaxed) <= 1);
-        Answer { answer: self.service.call(request), may_close, is_last }
+        let given_up = self.given_up.clone();
+        Answer { answer: self.service.call(request), may_close, is_last, given_up }
     }
 }
 
@@ -101,6 +138,16 @@ pin_project! {
         answer: F,
         may_close: bool,
         is_last: bool,
+        // Until there is an answer.
+        given_up: Option<Arc<GivenUp>>,
+    }
+
+    impl<F> PinnedDrop for Answer<F> {
+        fn drop(this: Pin<&mut Self>) {
+            if let Some(given_up) = this.project().given_up.take() {
+                given_up.ended(false);
+            }
+        }
     }
 }
 
@@ -113,6 +160,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let mut answer = ready!(this.answer.poll(cx));
+        if let Some(given_up) = this.given_up.take() {
+            given_up.ended(true);
+        }
         if *this.may_close
             && (*this.is_last || LEAVING.get())
             && let Ok(response) = &mut answer

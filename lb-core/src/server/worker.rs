@@ -62,13 +62,13 @@ impl<M> Worker<M> {
         let Self { listeners, make, mut phase, open, limits, announced } = self;
         let (stage, stages) = watch::channel(Stage::Serving);
         let (alive, mut all_gone) = mpsc::channel(1);
-        let protocols = Protocols::new(Arc::clone(&limits), announced, stages);
+        let protocols = Arc::new(Protocols::new(Arc::clone(&limits), announced, stages));
 
         let mut accepting = JoinSet::new();
         for listener in listeners {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let local = listener.local_addr()?;
-            let (protocols, make, alive) = (protocols.clone(), make.clone(), alive.clone());
+            let (protocols, make, alive) = (Arc::clone(&protocols), make.clone(), alive.clone());
             let (open, limits) = (Arc::clone(&open), Arc::clone(&limits));
             accepting.spawn(accept(listener, local, phase.clone(), move |stream, peer| {
                 let Some(guard) = open.admit(&limits, &alive) else {
@@ -76,7 +76,7 @@ impl<M> Worker<M> {
                     return;
                 };
                 let make = make.clone();
-                tokio::spawn(protocols.clone().serve(stream, peer, local, guard, make));
+                tokio::spawn(Arc::clone(&protocols).serve(stream, peer, local, guard, make));
             }));
         }
         drop(alive);
