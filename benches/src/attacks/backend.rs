@@ -1,36 +1,52 @@
 //! The server behind lb-bin: it takes and gives bodies of any size without keeping
 //! them.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    thread,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-    task::{AbortHandle, JoinSet},
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::oneshot,
+    task::JoinSet,
     time::{self, Instant},
 };
 use xxhash_rust::xxh64::Xxh64;
 
-/// Serves until it is dropped.
+/// Serves until it is dropped, on a thread of its own: the attackers leave it no room
+/// on theirs.
 pub(super) struct Backend {
     address: SocketAddr,
-    serving: AbortHandle,
+    _stop: oneshot::Sender<()>,
 }
 
+/// Attackers have many requests at once.
+const BACKLOG: u32 = 4096;
+
 impl Backend {
-    pub(super) async fn start() -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+    pub(super) fn start() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = runtime.block_on(async {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+            socket.listen(BACKLOG)
+        })?;
         let address = listener.local_addr()?;
-        let serving = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                if let Ok((stream, _)) = listener.accept().await {
-                    connections.spawn(serve(stream));
-                    while connections.try_join_next().is_some() {}
+        let (stop, stopped) = oneshot::channel();
+        thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = accept(listener) => {}
+                    // It is dropped, not sent.
+                    _ = stopped => {}
                 }
-            }
+            });
         });
-        Ok(Self { address, serving: serving.abort_handle() })
+        Ok(Self { address, _stop: stop })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -38,9 +54,13 @@ impl Backend {
     }
 }
 
-impl Drop for Backend {
-    fn drop(&mut self) {
-        self.serving.abort();
+async fn accept(listener: TcpListener) {
+    let mut connections = JoinSet::new();
+    loop {
+        if let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(serve(stream));
+            while connections.try_join_next().is_some() {}
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     Attack, Finding, How, MIB,
     backend::{give, take},
-    growth, mib,
+    growth,
     scene::{Scene, Setup, request},
     seconds,
 };
@@ -58,8 +58,8 @@ async fn down(setup: &Setup) -> anyhow::Result<Vec<Finding>> {
     stream.write_all(request(&format!("/down/{SIZE}")).as_bytes()).await?;
     skip_head(&mut stream).await?;
     let got = take(&mut stream, SIZE, true).await.context("the body ended early")?;
-    let findings = findings(&scene, began, got == give(&mut tokio::io::sink(), SIZE).await?);
-    findings
+    let sent = give(&mut tokio::io::sink(), SIZE).await?;
+    findings(&scene, began, got == sent)
 }
 
 async fn skip_head(stream: &mut BufReader<TcpStream>) -> anyhow::Result<()> {
@@ -83,7 +83,7 @@ fn findings(
         growth("memory, at the most", scene.growth()?, 16 * MIB),
         Finding::new(
             "speed, the slow part included",
-            format!("{} each second", mib((SIZE as f64 / began.elapsed().as_secs_f64()) as u64)),
+            format!("{:.0} MB each second", SIZE as f64 / 1e6 / began.elapsed().as_secs_f64()),
         ),
         Finding::new("processor time", seconds(cpu)),
     ])

@@ -27,7 +27,10 @@ pub fn write(machine: &str, time: u64, results: &[(Attack, Vec<Finding>)]) -> St
         // A string takes everything.
         let _ = writeln!(page, "{text}");
     };
-    line(format!("\nOn {machine}, `SECONDS={time}`; lb-bin with `{}`.", FLAGS.join(" ")));
+    line(format!(
+        "\nOn {machine}; slowloris for {time} s, floods for at most 10 s; lb-bin with\n`{}`.",
+        FLAGS.join(" ")
+    ));
     for (attack, findings) in results {
         line(format!("\n## {}\n\n{}\n", attack.title, wrap(attack.words)));
         let flags = attack.flags.join(" ");

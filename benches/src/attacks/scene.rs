@@ -50,7 +50,7 @@ impl Setup {
     /// Starts lb-bin, and has it answer a few hundred requests so that what it
     /// allocates once is there.
     pub(super) async fn start(&self) -> anyhow::Result<Scene> {
-        let backend = Backend::start().await?;
+        let backend = Backend::start()?;
         let address = free()?;
         let (listen, upstream) = (address.to_string(), backend.address().to_string());
         let own = ["--listen", &listen, "--upstream", &upstream];

@@ -71,7 +71,7 @@ async fn run(setup: &Setup) -> anyhow::Result<Vec<Finding>> {
         Finding::new("connections that stayed open", format!("{open} of {CONNECTIONS}")),
         Finding::new("processor time, others' requests included", super::seconds(cpu)),
         growth("memory, at the most", grown, answers_due * EACH / MIB * MIB),
-        Finding::new("for each answer", format!("{} KiB", grown / answers_due >> 10)),
+        Finding::new("for each answer", format!("{} KiB", (grown / answers_due) >> 10)),
     ];
     findings.extend(noticed(&idle, &during));
     Ok(findings)

@@ -40,6 +40,10 @@ enum Sender {
 /// at the least (RFC 9113, section 6.5.2). Beyond what one allows they would wait.
 const STREAMS: usize = 100;
 
+/// The most that is read of an answer at once, and the longest head of one: clients
+/// that take nothing of theirs may be many.
+const BUFFER: usize = 64 << 10;
+
 /// When silent connections are asked whether anybody is there, and given up.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
@@ -66,8 +70,11 @@ impl Connection {
         // nobody else to tell.
         let sender = match protocol {
             Protocol::Http1 => {
-                let (sender, connection) =
-                    http1::handshake(stream).await.map_err(io::Error::other)?;
+                let (sender, connection) = http1::Builder::new()
+                    .max_buf_size(BUFFER)
+                    .handshake(stream)
+                    .await
+                    .map_err(io::Error::other)?;
                 tokio::spawn(connection.with_upgrades());
                 Sender::Http1(sender)
             }

@@ -197,11 +197,12 @@ impl Protocols {
         }
     }
 
-    async fn http2<I, S>(&self, stream: Stream<I>, service: S) -> hyper::Result<()>
+    async fn http2<I, S>(&self, mut stream: Stream<I>, service: S) -> hyper::Result<()>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: HttpService,
     {
+        stream.take_turns();
         let given_up = Arc::<GivenUp>::default();
         let service = TowerToHyperService::new(Closing::http2(service, &given_up));
         let mut connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));

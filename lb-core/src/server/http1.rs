@@ -63,6 +63,8 @@ impl Protocols {
             (stream, service) = (parts.io.into_inner(), parts.service);
             waits.go_on(since);
             if parts.read_buf.is_empty() {
+                // It has room all the same.
+                drop(parts.read_buf);
                 tokio::select! {
                     biased;
                     start = read(&mut stream) => match start {

@@ -22,7 +22,8 @@ pub struct Limits {
     pub connections_per_client: Option<usize>,
     /// After how many requests an HTTP/1 connection is closed; never.
     pub requests: Option<u64>,
-    /// The most requests at once on one HTTP/2 connection; 128.
+    /// The most requests at once on one HTTP/2 connection; 128. A connection whose
+    /// client gives up 256 more than are answered is closed.
     pub streams: u32,
 }
 

@@ -13,13 +13,14 @@ use super::waits::Waits;
 use crate::patience::Patience;
 
 /// A client's connection: what has been read of it to see what it is comes first;
-/// who sends without a pause takes turns with the others; and who doesn't take what
-/// is sent for too long is given up.
+/// who sends without a pause takes turns with the others, if told to; and who doesn't
+/// take what is sent for too long is given up.
 pub(super) struct Stream<S> {
     start: BytesMut,
     inner: S,
     /// How much has been read since there was last nothing to read.
     turn: usize,
+    longest_turn: usize,
     patience: Patience,
     waits: Arc<Waits>,
 }
@@ -31,7 +32,14 @@ const TURN: usize = 32 << 10;
 impl<S> Stream<S> {
     pub(super) fn new(start: BytesMut, inner: S, send_timeout: Duration) -> Self {
         let waits = Arc::new(Waits::new());
-        Self { start, inner, turn: 0, patience: Patience::new(send_timeout), waits }
+        let patience = Patience::new(send_timeout);
+        Self { start, inner, turn: 0, longest_turn: usize::MAX, patience, waits }
+    }
+
+    /// Says that there is nothing to read now and then, whether there is or not. hyper
+    /// stops by itself in HTTP/1, and may there take a request for one that hasn't come.
+    pub(super) fn take_turns(&mut self) {
+        self.longest_turn = TURN;
     }
 
     /// Whether it waits for a request.
@@ -48,7 +56,7 @@ impl<S> Stream<S> {
     where
         S: AsyncRead + Unpin,
     {
-        if self.turn >= TURN {
+        if self.turn >= self.longest_turn {
             self.turn = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -189,7 +197,9 @@ mod tests {
         let (mut client, server) = duplex(4 * TURN);
         client.write_all(&[0; 4 * TURN]).await.unwrap();
         drop(client);
-        let mut greedy = Greedy(Stream::new(BytesMut::new(), server, LIMIT), 0);
+        let mut stream = Stream::new(BytesMut::new(), server, LIMIT);
+        stream.take_turns();
+        let mut greedy = Greedy(stream, 0);
         for turn in 1..=4 {
             let polled = poll!(&mut greedy);
             assert_eq!((polled, greedy.1), (Poll::Pending, turn * TURN));

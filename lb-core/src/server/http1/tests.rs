@@ -296,3 +296,26 @@ async fn one_that_its_client_closes_ends() {
     drop(scene.client);
     scene.served.await.unwrap().unwrap();
 }
+
+#[cfg(not(lb_loom))]
+#[test]
+fn what_waits_takes_up_little() {
+    use allocation_counter::measure;
+
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    let mut scene = runtime.block_on(async { Scene::new(4096) });
+    let mut kept = |time| {
+        let kept = measure(|| {
+            runtime.block_on(async {
+                scene.get("/").await;
+                sleep(time).await;
+            });
+        });
+        kept.bytes_current
+    };
+    assert!(kept(Duration::ZERO) > 16 << 10, "what hyper takes up");
+    // Less than it took up before, by all but this.
+    assert!(kept(2 * A_WHILE) < -(14 << 10));
+    assert!(kept(2 * A_WHILE).abs() < 1024, "and no more from then on");
+}
