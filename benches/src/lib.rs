@@ -1,5 +1,6 @@
 //! What the measuring programs share.
 
+pub mod attacks;
 pub mod correctness;
 pub mod load;
 pub mod process;

@@ -53,6 +53,31 @@ impl Process {
             .filter_map(|line| line.split(' ').next()?.parse::<u64>().ok())
             .sum()
     }
+
+    /// Bytes it occupies (VmRSS).
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub fn memory(&self) -> anyhow::Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// Bytes it has occupied at the most (VmHWM).
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub fn peak_memory(&self) -> anyhow::Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, name: &str) -> anyhow::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let value = status.lines().find_map(|line| line.strip_prefix(name));
+        let kib = value.and_then(|value| value.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        Ok(kib.context("the program has ended")? * 1024)
+    }
 }
 
 impl Drop for Process {

@@ -48,6 +48,10 @@ enum Sender {
 /// at the least (RFC 9113, section 6.5.2). Beyond what one allows they would wait.
 const STREAMS: usize = 100;
 
+/// The most that is read of an answer at once, and the longest head of one: clients
+/// that take nothing of theirs may be many.
+const BUFFER: usize = 64 << 10;
+
 impl Connection {
     /// Opens a connection, for the requests of its `owner` or of anybody, within the
     /// limits of `options`.
@@ -71,7 +75,11 @@ impl Connection {
             tokio::spawn(connection);
             Sender::Http2(sender)
         } else {
-            let (sender, connection) = http1::handshake(stream).await.map_err(io::Error::other)?;
+            let (sender, connection) = http1::Builder::new()
+                .max_buf_size(BUFFER)
+                .handshake(stream)
+                .await
+                .map_err(io::Error::other)?;
             tokio::spawn(connection.with_upgrades());
             Sender::Http1(sender)
         };

@@ -3,6 +3,7 @@
 
 use std::{
     future, io,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Poll, ready},
 };
@@ -83,10 +84,13 @@ fn invalid(error: impl Into<BoxError>) -> io::Error {
 }
 
 /// Reads more, unless it is the end. Who is waited for takes up no buffer.
-async fn read<I: AsyncRead + Unpin>(stream: &mut I, start: &mut BytesMut) -> io::Result<bool> {
+pub(super) async fn read<I: AsyncRead + Unpin>(
+    stream: &mut I,
+    start: &mut BytesMut,
+) -> io::Result<bool> {
     future::poll_fn(|cx| {
-        let mut bytes = [0; READ];
-        let mut read = ReadBuf::new(&mut bytes);
+        let mut bytes = [const { MaybeUninit::uninit() }; READ];
+        let mut read = ReadBuf::uninit(&mut bytes);
         ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
         start.extend_from_slice(read.filled());
         Poll::Ready(Ok(!read.filled().is_empty()))

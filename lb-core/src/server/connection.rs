@@ -22,22 +22,21 @@ use super::{
     beginning::{Version, announcement},
     entrance::Entrance,
     http2::{Limited, Streams},
-    service::{BoxError, Closing},
+    service::BoxError,
     stream::Stream,
 };
 #[cfg(feature = "tls")]
 use crate::tls;
 
 /// What the connections of a worker are served with.
-#[derive(Clone)]
 pub(super) struct Protocols {
-    http1: http1::Builder,
-    limits: Arc<Limits>,
+    pub(super) http1: http1::Builder,
+    pub(super) limits: Arc<Limits>,
     announced: Option<Announced>,
     open: Arc<Open>,
     /// Of this worker alone: every connection looks at it each time it is polled,
     /// and must not contend with other workers for that.
-    stage: watch::Receiver<Stage>,
+    pub(super) stage: watch::Receiver<Stage>,
 }
 
 /// How far the end of a worker has come for its connections.
@@ -54,14 +53,14 @@ pub(super) enum Stage {
 pub(super) const LAST_MOMENT: Duration = Duration::from_millis(100);
 
 /// Why a connection has ended before its client has closed it.
-struct Early {
+pub(super) struct Early {
     /// What that was, if it was our doing.
     closed: Option<Closed>,
     error: BoxError,
 }
 
 impl Early {
-    fn because(closed: Closed, error: impl Into<BoxError>) -> Self {
+    pub(super) fn because(closed: Closed, error: impl Into<BoxError>) -> Self {
         Self { closed: Some(closed), error: error.into() }
     }
 
@@ -119,26 +118,25 @@ impl Protocols {
 
     /// Serves a connection to its end.
     pub(super) async fn serve<S: HttpService>(
-        self,
+        self: Arc<Self>,
         stream: TcpStream,
         entrance: Entrance,
         peer: SocketAddr,
         guard: Guard,
         make: impl FnOnce(Accepted) -> S,
     ) {
-        let open = Arc::clone(&self.open);
         if let Err(Early { closed, error }) =
             self.try_serve(stream, entrance, peer, guard, make).await
         {
             if let Some(closed) = closed {
-                open.closed(closed);
+                self.open.closed(closed);
             }
             tracing::debug!(%peer, %error, "a client's connection ended early");
         }
     }
 
     async fn try_serve<S: HttpService>(
-        self,
+        &self,
         mut stream: TcpStream,
         entrance: Entrance,
         peer: SocketAddr,
@@ -186,7 +184,7 @@ impl Protocols {
 
     /// Serves HTTP, of which `start` has been read already.
     async fn speak<I, S>(
-        self,
+        &self,
         mut stream: I,
         mut start: BytesMut,
         until: Instant,
@@ -205,13 +203,12 @@ impl Protocols {
         }
         let interim = accepted.interim.clone();
         let service = make(accepted);
-        let stream = Stream::new(start, stream, self.limits.send_timeout, interim.clone());
+        let stream = Stream::new(start, stream, self.limits.send_timeout, interim);
+        // In a box: who only connects need not have room for that.
         match version {
-            Version::Http1 => self.http1(stream, service, interim).await?,
-            // Few, and several times as large: the others need not make room for it.
-            Version::Http2 => Box::pin(self.http2(stream, service)).await?,
+            Version::Http1 => Box::pin(self.http1(stream, service)).await,
+            Version::Http2 => Box::pin(self.http2(stream, service)).await,
         }
-        Ok(())
     }
 
     /// What a connection begins with, unless that takes longer than `until`, or than a
@@ -229,41 +226,22 @@ impl Protocols {
         time::timeout(LAST_MOMENT, begin).await.map_err(Early::theirs)
     }
 
-    async fn http1<I, S>(
-        &self,
-        stream: Stream<I>,
-        service: S,
-        interim: Interim,
-    ) -> hyper::Result<()>
+    async fn http2<I, S>(&self, mut stream: Stream<I>, service: S) -> Result<(), Early>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: HttpService,
     {
-        let service = Closing::new(service, self.limits.requests, interim);
-        let service = TowerToHyperService::new(service);
-        let connection = self.http1.serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection.with_upgrades());
-        tokio::select! {
-            biased;
-            served = connection.as_mut() => return served,
-            () = reached(self.stage.clone(), Stage::Closing) => {}
-        }
-        connection.as_mut().graceful_shutdown();
-        connection.await
-    }
-
-    async fn http2<I, S>(&self, stream: Stream<I>, service: S) -> hyper::Result<()>
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        S: HttpService,
-    {
+        stream.take_turns();
         let streams = Streams::new(&self.limits);
         let service = TowerToHyperService::new(Limited::new(service, streams.clone()));
         let connection = streams.builder().serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
+        // Closed without a word: who is told to leave may take his time for that.
+        let tiresome = || Early::because(Closed::Http2Flood, "too many requests are given up");
         tokio::select! {
             biased;
-            served = connection.as_mut() => return served,
+            served = connection.as_mut() => return Ok(served?),
+            () = streams.are_given_up() => return Err(tiresome()),
             // It says which requests are the last ones, so none is lost.
             () = reached(self.stage.clone(), Stage::Leaving) => {}
             () = streams.are_enough() => {}
@@ -271,7 +249,8 @@ impl Protocols {
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             biased;
-            served = connection => served,
+            served = connection => Ok(served?),
+            () = streams.are_given_up() => Err(tiresome()),
             () = streams.are_over() => Ok(()),
         }
     }
@@ -284,6 +263,6 @@ const LEAST_BUFFER: usize = 8192;
 const DEFAULT_HEADERS: usize = 100;
 
 /// Ends when it has come to this, or when nobody is left to say so.
-async fn reached(mut stage: watch::Receiver<Stage>, wanted: Stage) {
+pub(super) async fn reached(mut stage: watch::Receiver<Stage>, wanted: Stage) {
     let _ = stage.wait_for(|&stage| stage >= wanted).await;
 }

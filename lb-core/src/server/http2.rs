@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -31,6 +31,9 @@ const SEND_BUFFER: usize = 64 << 10;
 /// [`Limits::send_timeout`], as what it takes of one piece can't be seen.
 const PIECE: usize = 16 << 10;
 
+/// More than a page that is left, or a client that is impatient for once.
+const MOST_GIVEN_UP: i64 = 256;
+
 /// The streams of one connection: runs each, and gives up those whose client takes
 /// nothing for too long, which resets them and does no harm to the others.
 #[derive(Clone)]
@@ -42,6 +45,12 @@ struct Shared {
     /// When the last one ended, as [`clock::nanos`].
     ended: AtomicU64,
     requests: AtomicU64,
+    /// Requests that the client has given up before there was an answer, less those that
+    /// were answered. Each costs us and a server about as much as one that is answered,
+    /// and the client next to nothing (CVE-2023-44487).
+    given_up: AtomicI64,
+    /// They are too many.
+    tiresome: Notify,
     /// There have been as many requests as there may be.
     spent: Notify,
 }
@@ -53,6 +62,8 @@ impl Streams {
             open: AtomicUsize::new(0),
             ended: AtomicU64::new(clock::nanos(clock::now())),
             requests: AtomicU64::new(0),
+            given_up: AtomicI64::new(0),
+            tiresome: Notify::new(),
             spent: Notify::new(),
         }))
     }
@@ -85,6 +96,20 @@ impl Streams {
     /// answered is with the client, or isn't taken.
     pub(super) async fn are_over(&self) {
         self.are_none_for(self.0.limits.send_timeout).await;
+    }
+
+    /// Ends when many were given up, and more than were answered.
+    pub(super) async fn are_given_up(&self) {
+        self.0.tiresome.notified().await;
+    }
+
+    fn ended(&self, is_answered: bool) {
+        let given_up = &self.0.given_up;
+        if is_answered {
+            given_up.fetch_sub(1, Ordering::Relaxed);
+        } else if given_up.fetch_add(1, Ordering::Relaxed) >= MOST_GIVEN_UP {
+            self.0.tiresome.notify_one();
+        }
     }
 
     async fn are_none_for(&self, limit: Duration) {
@@ -199,7 +224,10 @@ impl<S: HttpService> Service<Request<Incoming>> for Limited<S> {
             shared.spent.notify_one();
         }
         let is_too_large = request.headers().len() > shared.limits.headers;
-        Answer { answer: (!is_too_large).then(|| self.service.call(request)) }
+        Answer {
+            answer: (!is_too_large).then(|| self.service.call(request)),
+            unanswered: Some(self.streams.clone()),
+        }
     }
 }
 
@@ -208,6 +236,16 @@ pin_project! {
         // `None` if there are too many fields in the request.
         #[pin]
         answer: Option<F>,
+        // Until there is an answer.
+        unanswered: Option<Streams>,
+    }
+
+    impl<F> PinnedDrop for Answer<F> {
+        fn drop(this: Pin<&mut Self>) {
+            if let Some(streams) = this.project().unanswered.take() {
+                streams.ended(false);
+            }
+        }
     }
 }
 
@@ -218,12 +256,19 @@ where
     type Output = Result<Response<Pieces<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(answer) = self.project().answer.as_pin_mut() else {
+        let this = self.project();
+        let answer = this.answer.as_pin_mut().map(|answer| answer.poll(cx));
+        if answer.as_ref().is_none_or(Poll::is_ready)
+            && let Some(streams) = this.unanswered.take()
+        {
+            streams.ended(true);
+        }
+        let Some(answer) = answer else {
             let mut response = Response::new(Pieces { body: None, piece: None });
             *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
             return Poll::Ready(Ok(response));
         };
-        let answer = ready!(answer.poll(cx))?;
+        let answer = ready!(answer)?;
         Poll::Ready(Ok(answer.map(|body| Pieces { body: Some(body), piece: None })))
     }
 }

@@ -24,7 +24,8 @@ pub struct Limits {
     /// After how many requests a connection is closed; never. One of HTTP/2 is told to
     /// send no more, and what it sends until then is served.
     pub requests: Option<u64>,
-    /// The most requests at once on one HTTP/2 connection; 128.
+    /// The most requests at once on one HTTP/2 connection; 128. A connection whose
+    /// client gives up 256 more than are answered is closed.
     pub streams: u32,
 }
 

@@ -15,6 +15,7 @@ mod closed;
 mod connection;
 mod entrance;
 pub mod handover;
+mod http1;
 mod http2;
 mod limits;
 mod listen;
@@ -23,6 +24,7 @@ pub mod proxy_protocol;
 mod running;
 mod service;
 mod stream;
+mod waits;
 mod worker;
 
 use std::{

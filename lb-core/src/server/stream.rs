@@ -1,6 +1,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -8,24 +9,84 @@ use std::{
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::waits::Waits;
 use crate::{interim::Interim, patience::Patience};
 
 /// A client's connection: what has been read of it to see what it is comes first;
-/// who doesn't take what is sent for too long is given up; and answers before the final
-/// one are written when all else has been.
+/// who sends without a pause takes turns with the others, if told to; who doesn't take
+/// what is sent for too long is given up; and answers before the final one are written
+/// when all else has been.
 pub(super) struct Stream<S> {
     start: BytesMut,
     inner: S,
+    /// How much has been read since there was last nothing to read.
+    turn: usize,
+    longest_turn: usize,
     patience: Patience,
+    waits: Arc<Waits>,
     interim: Interim,
     /// What of these is being written.
     begun: BytesMut,
 }
 
+/// How much is read before it is somebody else's turn: what fits in here of the
+/// smallest frames of HTTP/2 takes well under a millisecond.
+const TURN: usize = 32 << 10;
+
 impl<S> Stream<S> {
     pub(super) fn new(start: BytesMut, inner: S, send_timeout: Duration, interim: Interim) -> Self {
-        let patience = Patience::new(send_timeout);
-        Self { start, inner, patience, interim, begun: BytesMut::new() }
+        Self {
+            start,
+            inner,
+            turn: 0,
+            longest_turn: usize::MAX,
+            patience: Patience::new(send_timeout),
+            waits: Arc::new(Waits::new()),
+            interim,
+            begun: BytesMut::new(),
+        }
+    }
+
+    /// Says that there is nothing to read now and then, whether there is or not. hyper
+    /// stops by itself in HTTP/1, and may there take a request for one that hasn't come.
+    pub(super) fn take_turns(&mut self) {
+        self.longest_turn = TURN;
+    }
+
+    /// Whether it waits for a request.
+    pub(super) fn waits(&self) -> &Arc<Waits> {
+        &self.waits
+    }
+
+    /// The way of answers before the final one.
+    pub(super) fn interim(&self) -> &Interim {
+        &self.interim
+    }
+
+    /// What has been read is read once more; there must be nothing else of the kind.
+    pub(super) fn unread(&mut self, start: BytesMut) {
+        self.start = start;
+    }
+
+    fn poll_inner(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        if self.turn >= self.longest_turn {
+            self.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+        match buf.filled().len() - before {
+            0 => self.turn = 0,
+            some => {
+                self.turn += some;
+                self.waits.read();
+            }
+        }
+        read
     }
 
     fn sent<T>(&mut self, cx: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -43,6 +104,7 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
     /// Ready when none is written in part.
     fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.begun.is_empty() {
+            self.waits.sending(true);
             let sent = Pin::new(&mut self.inner).poll_write(cx, &self.begun);
             let sent = ready!(self.sent(cx, sent))?;
             if sent == 0 {
@@ -65,8 +127,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.start.is_empty() {
-            return Pin::new(&mut self.inner).poll_read(cx, buf);
+            return self.poll_inner(cx, buf);
         }
+        self.waits.read();
         let length = self.start.len().min(buf.remaining());
         buf.put_slice(&self.start[..length]);
         self.start.advance(length);
@@ -85,6 +148,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_begun(cx))?;
+        self.waits.sending(true);
         let sent = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.sent(cx, sent)
     }
@@ -95,6 +159,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_begun(cx))?;
+        self.waits.sending(true);
         let sent = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.sent(cx, sent)
     }
@@ -110,11 +175,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
             ready!(self.poll_begun(cx))?;
         }
         let sent = Pin::new(&mut self.inner).poll_flush(cx);
+        if sent.is_ready() {
+            self.waits.sending(false);
+        }
         self.sent(cx, sent)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_begun(cx))?;
+        self.waits.sending(true);
         let sent = Pin::new(&mut self.inner).poll_shutdown(cx);
         self.sent(cx, sent)
     }
@@ -122,8 +191,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+
+    use futures_util::poll;
     use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         time::{self, Instant},
     };
 
@@ -143,6 +215,42 @@ mod tests {
         let mut rest = String::new();
         stream.read_to_string(&mut rest).await.unwrap();
         assert_eq!((&two, rest.as_str()), (b"he", "llo world"));
+    }
+
+    /// Reads whatever there is, as hyper does.
+    struct Greedy(Stream<DuplexStream>, usize);
+
+    impl Future for Greedy {
+        type Output = usize;
+
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<usize> {
+            let mut space = [0; 4096];
+            loop {
+                let mut some = ReadBuf::new(&mut space);
+                let Self(stream, read) = &mut *self;
+                ready!(Pin::new(stream).poll_read(cx, &mut some)).unwrap();
+                if some.filled().is_empty() {
+                    return Poll::Ready(*read);
+                }
+                *read += some.filled().len();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_sends_without_a_pause_takes_turns() {
+        let (mut client, server) = duplex(4 * TURN);
+        client.write_all(&[0; 4 * TURN]).await.unwrap();
+        drop(client);
+        let mut stream = Stream::new(BytesMut::new(), server, LIMIT, Interim::default());
+        stream.take_turns();
+        let mut greedy = Greedy(stream, 0);
+        for turn in 1..=4 {
+            let polled = poll!(&mut greedy);
+            assert_eq!((polled, greedy.1), (Poll::Pending, turn * TURN));
+        }
+        // It has been woken for each of them.
+        assert_eq!(greedy.await, 4 * TURN);
     }
 
     #[tokio::test(start_paused = true)]

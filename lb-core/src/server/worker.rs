@@ -46,12 +46,13 @@ impl<M> Worker<M> {
         let (stage, stages) = watch::channel(Stage::Serving);
         let (alive, mut all_gone) = mpsc::channel(1);
         let protocols = Protocols::new(Arc::clone(&limits), announced, Arc::clone(&open), stages);
+        let protocols = Arc::new(protocols);
 
         let mut accepting = JoinSet::new();
         for listener in listeners {
             let entrance = listener.entrance()?;
             let socket = tokio::net::TcpListener::from_std(listener.socket)?;
-            let (protocols, make, alive) = (protocols.clone(), make.clone(), alive.clone());
+            let (protocols, make, alive) = (Arc::clone(&protocols), make.clone(), alive.clone());
             let (open, limits) = (Arc::clone(&open), Arc::clone(&limits));
             accepting.spawn(accept(socket, entrance.local, phase.clone(), move |stream, peer| {
                 let guard = match open.admit(&limits, &alive) {
@@ -65,7 +66,8 @@ impl<M> Worker<M> {
                     }
                 };
                 let (entrance, make) = (entrance.clone(), make.clone());
-                tokio::spawn(protocols.clone().serve(stream, entrance, peer, guard, make));
+                let protocols = Arc::clone(&protocols);
+                tokio::spawn(protocols.serve(stream, entrance, peer, guard, make));
             }));
         }
         drop(alive);

@@ -77,6 +77,35 @@ async fn requests_share_a_connection() {
 }
 
 #[tokio::test]
+async fn who_gives_up_what_he_asks_for_is_sent_away() {
+    let backend = Backend::slow("slow").await;
+    let lb = site(&backend).await;
+    let (mut sender, mut connection) = connect(&lb).await;
+    let mut asked = 0;
+    'open: loop {
+        let asks = |_| Some(sender.send_request(get("/"), true).ok()?.1);
+        let streams: Vec<_> = (0..50).map_while(asks).collect();
+        asked += streams.len();
+        // What is reset before it is read, h2 counts itself.
+        while backend.requests() < asked {
+            tokio::select! {
+                () = backend.reached() => {}
+                _ = &mut connection => break 'open,
+            }
+        }
+        for mut stream in streams {
+            stream.send_reset(Reason::CANCEL);
+        }
+    }
+    assert!((250..400).contains(&asked), "{asked}");
+    // Others are none the worse for it.
+    let (mut sender, _connection) = connect(&lb).await;
+    let answer = sender.send_request(get("/"), true).unwrap().0;
+    backend.release();
+    assert_eq!(answer.await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn they_reach_endpoints_as_what_those_speak() {
     let heads = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = std::sync::Arc::clone(&heads);
