@@ -28,7 +28,7 @@ pub fn write(machine: &str, time: u64, results: &[(Attack, Vec<Finding>)]) -> St
         let _ = writeln!(page, "{text}");
     };
     line(format!(
-        "\nOn {machine}; slowloris for {time} s, floods for at most 10 s; lb-bin with\n`{}`.",
+        "\nOn {machine};\nslowloris for {time} s, floods for at most 10 s; lb-bin with\n`{}`.",
         FLAGS.join(" ")
     ));
     for (attack, findings) in results {

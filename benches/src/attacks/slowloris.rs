@@ -37,8 +37,9 @@ const CONNECTIONS: usize = 5000;
 /// Each byte in its time.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// A connection with a body under way has two buffers of 8 KiB on either side.
-const EACH: u64 = 40 << 10;
+/// On average: a third has an answer that isn't taken, of which up to 64 KiB have
+/// been read and as much is waiting to be sent.
+const EACH: u64 = 48 << 10;
 
 #[derive(Debug, Default)]
 struct Counts {
