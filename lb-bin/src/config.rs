@@ -157,7 +157,7 @@ impl Config {
                 ),
             });
         }
-        let https = https(&options.https, &from, &file, &env, default_listen(cli, 443))?;
+        let https = https(&options.https, &from, &file, env, default_listen(cli, 443))?;
         Ok(Self {
             acme: acme(&options.acme, &from, &file, https.is_some())?,
             https,

@@ -97,7 +97,7 @@ impl Connection {
     /// Whether it carries the requests of this client and of nobody else; or, if none is
     /// named, those of anybody.
     pub(super) fn is_of(&self, client: Option<&Arc<Client>>) -> bool {
-        let owner = self.owner.as_ref().map(|owner| owner.as_ptr());
+        let owner = self.owner.as_ref().map(Weak::as_ptr);
         owner == client.map(Arc::as_ptr)
     }
 
