@@ -36,7 +36,7 @@ LABEL org.opencontainers.image.title="lb" \
       org.opencontainers.image.description="A load balancer for containers: finds them over the Docker socket, routes to them, drops nothing" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /lb-bin /lb-bin
-EXPOSE 80
+EXPOSE 80 443
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["/lb-bin", "check"]
 ENTRYPOINT ["/lb-bin"]
