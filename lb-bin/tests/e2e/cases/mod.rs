@@ -5,6 +5,7 @@ mod chaos;
 mod compose;
 mod discovery;
 mod health;
+mod https;
 mod observe;
 mod stop;
 
@@ -12,9 +13,10 @@ use crate::{Case, Lack};
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    let themes: [&'static [Case]; 6] = [
+    let themes: [&'static [Case]; 7] = [
         discovery::CASES,
         health::CASES,
+        https::CASES,
         compose::CASES,
         bad_input::CASES,
         observe::CASES,
