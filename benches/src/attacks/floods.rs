@@ -48,7 +48,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         words: "20 connections send SETTINGS as fast as they are taken; each has to be \
                 acknowledged (CVE-2019-9515).",
         flags: &[],
-        how: How::Flood(20, Closes::Never, || {
+        how: How::Flood(20, Closes::Soon, || {
             let window = [&INITIAL_WINDOW.to_be_bytes()[..], &1000u32.to_be_bytes()].concat();
             repeated(Vec::new(), SETTINGS, 0, &window)
         }),
@@ -59,7 +59,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         words: "20 connections send PING as fast as they are taken; each has to be answered \
                 (CVE-2019-9512).",
         flags: &[],
-        how: How::Flood(20, Closes::Never, || repeated(Vec::new(), PING, 0, &[7; 8])),
+        how: How::Flood(20, Closes::Soon, || repeated(Vec::new(), PING, 0, &[7; 8])),
     },
     Attack {
         name: "empty-data",
@@ -78,7 +78,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         title: "HTTP/2: WINDOW_UPDATE by one",
         words: "20 connections widen their window byte by byte, as fast as it is taken.",
         flags: &[],
-        how: How::Flood(20, Closes::Never, || {
+        how: How::Flood(20, Closes::Soon, || {
             repeated(Vec::new(), WINDOW_UPDATE, 0, &1u32.to_be_bytes())
         }),
     },
@@ -302,7 +302,7 @@ async fn unread(setup: &Setup) -> anyhow::Result<Vec<Finding>> {
     }
     let closed = closed.load(Ordering::Relaxed);
     let mut findings = vec![
-        Finding::new("closed for taking nothing for 5 s", format!("{closed} of {CONNECTIONS}"))
+        Finding::new("closed", format!("{closed} of {CONNECTIONS}"))
             .bound("all", closed == CONNECTIONS),
         growth("memory, at the most", scene.growth()?, MEMORY),
     ];

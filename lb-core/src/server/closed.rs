@@ -96,16 +96,22 @@ impl Closed {
         }
         let mut causes = std::iter::successors(error.source(), |&error| error.source());
         causes.find_map(|cause| {
-            if let Some(error) = cause.downcast_ref::<h2::Error>() {
-                return error.is_library().then(|| match error.reason() {
+            let of_http2 = cause.downcast_ref::<h2::Error>();
+            if let Some(error) = of_http2.filter(|error| error.is_library()) {
+                return Some(match error.reason() {
                     Some(h2::Reason::ENHANCE_YOUR_CALM) => Self::Http2Flood,
                     _ => Self::Http2,
                 });
             }
-            let error = cause.downcast_ref::<io::Error>()?;
-            // Ours; that of the system has no text.
-            let is_ours = error.kind() == io::ErrorKind::TimedOut && error.get_ref().is_some();
-            is_ours.then_some(Self::SendTimeout)
+            // h2 keeps their kind and text.
+            let error = of_http2.and_then(h2::Error::get_io);
+            let error = error.or_else(|| cause.downcast_ref::<io::Error>())?;
+            match error.kind() {
+                io::ErrorKind::QuotaExceeded => Some(Self::Http2Flood),
+                // Ours; that of the system has no text.
+                io::ErrorKind::TimedOut if error.get_ref().is_some() => Some(Self::SendTimeout),
+                _ => None,
+            }
         })
     }
 }

@@ -231,7 +231,7 @@ impl Protocols {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: HttpService,
     {
-        stream.take_turns();
+        stream.is_http2();
         let streams = Streams::new(&self.limits);
         let service = TowerToHyperService::new(Limited::new(service, streams.clone()));
         let connection = streams.builder().serve_connection(TokioIo::new(stream), service);

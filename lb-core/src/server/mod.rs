@@ -14,6 +14,7 @@ mod beginning;
 mod closed;
 mod connection;
 mod entrance;
+mod frames;
 pub mod handover;
 mod http1;
 mod http2;

@@ -9,19 +9,20 @@ use std::{
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::waits::Waits;
+use super::{frames::Frames, waits::Waits};
 use crate::{interim::Interim, patience::Patience};
 
 /// A client's connection: what has been read of it to see what it is comes first;
-/// who sends without a pause takes turns with the others, if told to; who doesn't take
-/// what is sent for too long is given up; and answers before the final one are written
-/// when all else has been.
+/// who sends without a pause takes turns with the others, and who floods us with frames
+/// is given up, if it is HTTP/2; who doesn't take what is sent for too long is given up;
+/// and answers before the final one are written when all else has been.
 pub(super) struct Stream<S> {
     start: BytesMut,
     inner: S,
     /// How much has been read since there was last nothing to read.
     turn: usize,
-    longest_turn: usize,
+    /// What is read along, in HTTP/2.
+    frames: Option<Box<Frames>>,
     patience: Patience,
     waits: Arc<Waits>,
     interim: Interim,
@@ -39,7 +40,7 @@ impl<S> Stream<S> {
             start,
             inner,
             turn: 0,
-            longest_turn: usize::MAX,
+            frames: None,
             patience: Patience::new(send_timeout),
             waits: Arc::new(Waits::new()),
             interim,
@@ -47,10 +48,18 @@ impl<S> Stream<S> {
         }
     }
 
-    /// Says that there is nothing to read now and then, whether there is or not. hyper
-    /// stops by itself in HTTP/1, and may there take a request for one that hasn't come.
-    pub(super) fn take_turns(&mut self) {
-        self.longest_turn = TURN;
+    /// It is HTTP/2: says that there is nothing to read now and then, whether there is or
+    /// not, and reads along. hyper stops by itself in HTTP/1, and may there take a request
+    /// for one that hasn't come.
+    pub(super) fn is_http2(&mut self) {
+        self.frames = Some(Box::new(Frames::new()));
+    }
+
+    fn read_along(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.frames {
+            Some(frames) => frames.read(bytes).map_err(io::Error::from),
+            None => Ok(()),
+        }
     }
 
     /// Whether it waits for a request.
@@ -72,7 +81,7 @@ impl<S> Stream<S> {
     where
         S: AsyncRead + Unpin,
     {
-        if self.turn >= self.longest_turn {
+        if self.turn >= TURN && self.frames.is_some() {
             self.turn = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -84,9 +93,18 @@ impl<S> Stream<S> {
             some => {
                 self.turn += some;
                 self.waits.read();
+                self.read_along(&buf.filled()[before..])?;
             }
         }
         read
+    }
+
+    /// What has been written earns the client frames.
+    fn earned(&mut self, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let (Some(frames), Poll::Ready(Ok(bytes))) = (&mut self.frames, &sent) {
+            frames.sent(*bytes);
+        }
+        sent
     }
 
     fn sent<T>(&mut self, cx: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -132,6 +150,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         self.waits.read();
         let length = self.start.len().min(buf.remaining());
         buf.put_slice(&self.start[..length]);
+        let from = buf.filled().len() - length;
+        self.read_along(&buf.filled()[from..])?;
         self.start.advance(length);
         if self.start.is_empty() {
             // Idle connections are many, and need no buffer.
@@ -150,6 +170,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         ready!(self.poll_begun(cx))?;
         self.waits.sending(true);
         let sent = Pin::new(&mut self.inner).poll_write(cx, buf);
+        let sent = self.earned(sent);
         self.sent(cx, sent)
     }
 
@@ -161,6 +182,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         ready!(self.poll_begun(cx))?;
         self.waits.sending(true);
         let sent = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        let sent = self.earned(sent);
         self.sent(cx, sent)
     }
 
@@ -240,10 +262,10 @@ mod tests {
     #[tokio::test]
     async fn who_sends_without_a_pause_takes_turns() {
         let (mut client, server) = duplex(4 * TURN);
-        client.write_all(&[0; 4 * TURN]).await.unwrap();
+        client.write_all(&[0xff; 4 * TURN]).await.unwrap();
         drop(client);
         let mut stream = Stream::new(BytesMut::new(), server, LIMIT, Interim::default());
-        stream.take_turns();
+        stream.is_http2();
         let mut greedy = Greedy(stream, 0);
         for turn in 1..=4 {
             let polled = poll!(&mut greedy);
