@@ -227,6 +227,7 @@ impl Upstream {
         let lane = self.lane(worker);
         let waiting = lane.wait();
         let cut = lane.cut.notified();
+        let is_shared = connection.is_shared();
         let answer = connection.send(request);
         async move {
             let _waiting = waiting;
@@ -246,7 +247,7 @@ impl Upstream {
                             }
                             Err(mut error) => Err(match error.take_message() {
                                 Some(unsent) => Unanswered::Unsent(Box::new(unsent)),
-                                None => failed(error.into_error()),
+                                None => failed(error.into_error(), is_shared),
                             }),
                         };
                     }
@@ -426,13 +427,16 @@ impl Upstream {
 }
 
 /// What hyper says of a request of HTTP/2 that waited for a stream until the connection
-/// ended. It has no other name.
-const NEVER_OPENED: &str = "dispatch task is gone";
+/// ended. It has no other name. Of one of HTTP/1 that may mean anything, as does any
+/// other word of a task that has gone.
+const NEVER_OPENED: &str = "runtime dropped the dispatch task";
 
-/// What a request has met with that had gone out. One of HTTP/2 can be refused alone,
-/// or be one of those behind the last one that is still served (RFC 9113, section 8.7).
-fn failed(error: hyper::Error) -> Unanswered {
-    if error.is_user() && error.to_string() == NEVER_OPENED {
+/// What a request has met with that had gone out, on a connection that `is_shared` or
+/// not. One of HTTP/2 can be refused alone, or be one of those behind the last one that
+/// is still served (RFC 9113, section 8.7).
+fn failed(error: hyper::Error, is_shared: bool) -> Unanswered {
+    let never_opened = || error.source().is_some_and(|why| why.to_string() == NEVER_OPENED);
+    if is_shared && error.is_user() && never_opened() {
         return Unanswered::Refused { with_all: true };
     }
     let why = error.source().and_then(|why| why.downcast_ref::<h2::Error>());
@@ -451,5 +455,27 @@ impl fmt::Debug for Upstream {
             .field("id", &self.id)
             .field("address", &self.address)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use hyper::client::conn::http1;
+    use hyper_util::rt::TokioIo;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_has_gone_out_on_a_connection_of_http1_passes_for_nothing_less() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let (mut sender, mut connection) = http1::handshake(TokioIo::new(ours)).await.unwrap();
+        let answer = sender.try_send_request(Request::new(RequestBody::empty()));
+        assert!((&mut connection).now_or_never().is_none(), "it writes, and waits");
+        drop(connection);
+        let mut error = answer.await.unwrap_err();
+        assert!(error.take_message().is_none(), "it has gone out");
+        assert!(matches!(failed(error.into_error(), false), Unanswered::Failed(_)));
+        drop(theirs);
     }
 }
