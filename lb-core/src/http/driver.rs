@@ -207,19 +207,22 @@ impl Driver {
         self.lingering.extend(&mut plan, clock::now(), self.options.wait);
 
         let mut gone: HashSet<Key> = self.upstreams.keys().cloned().collect();
-        let mut known = HashSet::new();
+        let (mut known, mut there) = (HashSet::new(), HashSet::new());
         for endpoint in plan.services.iter().flat_map(|service| &service.endpoints) {
             known.insert(&endpoint.id);
             if let Some(address) = endpoint.address {
                 let key = (endpoint.id.clone(), address, endpoint.transport.clone());
                 gone.remove(&key);
+                there.insert((&endpoint.id, address));
                 self.want(&key, endpoint);
             }
         }
         for key in gone {
             if let Some(entry) = self.upstreams.remove(&key) {
                 self.reminder.left(&entry.upstream);
-                entry.retire(known.contains(&key.0));
+                let (id, address, _) = &key;
+                // It may merely be spoken to in another way from now on.
+                entry.retire(known.contains(id) && !there.contains(&(id, *address)));
             }
         }
 
