@@ -58,6 +58,9 @@ impl Context {
             })?;
             return Ok(builder.from_credentials(credentials).await?);
         }
+        // An account that couldn't be kept would be opened again and again, which servers
+        // allow a few times an hour.
+        self.on_disk(|folder| folder.probe("account")).await?;
         let contacts: Vec<_> =
             self.options.contacts.iter().map(|address| format!("mailto:{address}")).collect();
         let contacts: Vec<_> = contacts.iter().map(String::as_str).collect();
