@@ -276,8 +276,9 @@ impl Proxy {
         if unasked {
             carried.connection = None;
         }
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
-            // Nobody asked; what follows would not be HTTP.
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS && (!upgrade || unasked) {
+            // Nobody asked; what follows would not be HTTP. Nor may it come before the
+            // body has (RFC 9110, section 7.8), which never will.
             return Err(Refusal::Reset.into());
         }
         if !head::is_plainly_framed(response.headers()) {
