@@ -231,8 +231,7 @@ impl Proxy {
             return Err(Refusal::UriTooLong.into());
         }
         let service = table.routes.find(host).cloned().ok_or(Refusal::NoRoute)?;
-        let multiplexed = || service.speaks_http2();
-        let timeouts = Timeouts::of(options, form, multiplexed, request.headers());
+        let timeouts = Timeouts::of(options, form, service.speaks_http2, request.headers());
         exchange.routed(Arc::clone(&service), timeouts);
         #[cfg(feature = "tls")]
         if let Some(https) = &options.https {
