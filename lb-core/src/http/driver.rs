@@ -180,6 +180,10 @@ impl Driver {
                 // Workers have their own stacks of connections by now.
                 self.options = Arc::new(Options { workers: self.options.workers, ..*options });
                 self.publish();
+                // They may have been verified by what counts no more.
+                let there = self.upstreams.values().map(|entry| &entry.upstream);
+                let secure = there.filter(|upstream| upstream.transport.protocol.is_tls());
+                secure.for_each(|upstream| upstream.renew());
                 let _ = reply.send(());
             }
         }

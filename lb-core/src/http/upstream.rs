@@ -5,7 +5,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -43,6 +43,8 @@ pub(super) struct Upstream {
     pub(super) load: Arc<Load>,
     pub(super) metrics: metrics::Upstream,
     lanes: Box<[Lane]>,
+    /// Connections that were opened before, as [`clock::nanos`], are not kept.
+    renewed: AtomicU64,
     /// Its source has said that it was told to.
     leaving: AtomicBool,
     retired: AtomicBool,
@@ -130,6 +132,7 @@ impl Upstream {
             transport,
             load: Arc::new(Load::new(false)),
             lanes: (0..workers.max(1)).map(|_| Lane::default()).collect(),
+            renewed: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             cut_off: AtomicBool::new(false),
@@ -271,7 +274,17 @@ impl Upstream {
     /// Keeps a connection whose answer has been read to its end, unless it is not
     /// going to be used.
     pub(super) fn keep(&self, worker: usize, connection: Connection) {
-        self.lane(worker).put(connection, || self.load.is_ready());
+        let opened = clock::nanos(connection.opened());
+        self.lane(worker).put(connection, || {
+            self.load.is_ready() && opened > self.renewed.load(Ordering::Relaxed)
+        });
+    }
+
+    /// Has connections opened anew: how that is done has changed.
+    pub(super) fn renew(&self) {
+        // Seen by whoever takes the lock later than closing does.
+        self.renewed.store(clock::nanos(clock::now()), Ordering::Relaxed);
+        self.close_idle();
     }
 
     /// Whether it is about to leave, or was when it left: then it is nobody's
