@@ -81,6 +81,7 @@ impl Context {
     /// Orders, keeps and serves a certificate: what there is then.
     pub(super) async fn order(&self, host: &str, failures: u32) -> Result<Found, Failure> {
         let client = Client::new(self.connector.clone());
+        let account = self.on_disk(Folder::account).await;
         let order = async {
             let mut tries = 0;
             loop {
@@ -96,9 +97,9 @@ impl Context {
             Ok(found) => return Ok(found),
             Err(failing) => failing.finish(&client),
         };
-        if failure.account_lost {
+        if let (true, Ok(Some(lost))) = (failure.account_lost, account) {
             // One of these that can't be removed is found again, and says so again.
-            let _ = self.on_disk(Folder::lose_account).await;
+            let _ = self.on_disk(move |folder| folder.lose_account(&lost)).await;
         }
         Err(failure)
     }
