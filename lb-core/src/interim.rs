@@ -26,6 +26,7 @@ const LIMIT: usize = 16 << 10;
 /// One connection's way to answer before the final answer; none where that can't be
 /// done.
 #[derive(Clone, Default)]
+#[cfg_attr(not(feature = "server"), allow(unreachable_pub, reason = "servers make it"))]
 pub struct Interim(Option<Arc<Shared>>);
 
 #[derive(Default)]

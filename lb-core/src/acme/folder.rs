@@ -72,9 +72,12 @@ impl Folder {
         replace(&self.account_file(), credentials, Readers::Owner)
     }
 
-    /// The server doesn't know it any more.
-    pub(super) fn lose_account(&self) -> io::Result<()> {
-        fs::remove_file(self.account_file())
+    /// The server doesn't know this one any more, unless there is a newer one already.
+    pub(super) fn lose_account(&self, lost: &[u8]) -> io::Result<()> {
+        match self.account()? {
+            Some(kept) if kept == lost => fs::remove_file(self.account_file()),
+            _ => Ok(()),
+        }
     }
 
     fn account_file(&self) -> PathBuf {
@@ -440,7 +443,9 @@ mod tests {
         assert_eq!(scene.folder.account().unwrap().unwrap(), b"a");
         let file = scene.file(".acme/accounts/ca.test-dir.json");
         assert_eq!(mode(&file), 0o600);
-        scene.folder.lose_account().unwrap();
+        scene.folder.lose_account(b"before").unwrap();
+        assert_eq!(scene.folder.account().unwrap().unwrap(), b"a", "another order lost it first");
+        scene.folder.lose_account(b"a").unwrap();
         assert_eq!(scene.folder.account().unwrap(), None);
         assert_eq!(staging.account().unwrap().unwrap(), b"b");
     }

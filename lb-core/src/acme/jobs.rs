@@ -58,6 +58,9 @@ impl Context {
             })?;
             return Ok(builder.from_credentials(credentials).await?);
         }
+        // An account that couldn't be kept would be opened again and again, which servers
+        // allow a few times an hour.
+        self.on_disk(|folder| folder.probe("account")).await?;
         let contacts: Vec<_> =
             self.options.contacts.iter().map(|address| format!("mailto:{address}")).collect();
         let contacts: Vec<_> = contacts.iter().map(String::as_str).collect();
@@ -78,6 +81,7 @@ impl Context {
     /// Orders, keeps and serves a certificate: what there is then.
     pub(super) async fn order(&self, host: &str, failures: u32) -> Result<Found, Failure> {
         let client = Client::new(self.connector.clone());
+        let account = self.on_disk(Folder::account).await;
         let order = async {
             let mut tries = 0;
             loop {
@@ -93,9 +97,9 @@ impl Context {
             Ok(found) => return Ok(found),
             Err(failing) => failing.finish(&client),
         };
-        if failure.account_lost {
+        if let (true, Ok(Some(lost))) = (failure.account_lost, account) {
             // One of these that can't be removed is found again, and says so again.
-            let _ = self.on_disk(Folder::lose_account).await;
+            let _ = self.on_disk(move |folder| folder.lose_account(&lost)).await;
         }
         Err(failure)
     }

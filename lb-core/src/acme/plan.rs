@@ -254,7 +254,9 @@ impl Plan {
     /// What has become of [`Action::Order`]: what there is now.
     pub(super) fn ordered(&mut self, name: &str, result: Result<Found, Failure>, now: SystemTime) {
         self.ordering.remove(name);
-        if result.as_ref().is_err_and(|failure| failure.account_lost) {
+        let lost = result.as_ref().is_err_and(|failure| failure.account_lost);
+        // Else another order has lost it as well, and it is being opened again.
+        if lost && matches!(self.account, Account::Open { .. }) {
             self.account = Account::None;
         }
         // Who has left may come back; its files tell what there is, not what failed.

@@ -9,6 +9,7 @@ pub(super) struct Client {
     /// Who has connected.
     pub(super) address: Option<SocketAddr>,
     /// What was connected to.
+    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "PROXY headers name it"))]
     pub(super) local: Option<SocketAddr>,
     pub(super) ip: HeaderValue,
     /// The port that was connected to.

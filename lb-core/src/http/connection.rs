@@ -111,6 +111,10 @@ impl Connection {
         self.owner.as_ref().is_some_and(|owner| owner.strong_count() == 0)
     }
 
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
+    }
+
     /// Whether it was opened after this moment, if there is one.
     pub(super) fn is_newer(&self, than: Option<Instant>) -> bool {
         than.is_none_or(|than| self.opened > than)

@@ -65,8 +65,9 @@ impl Controls {
     /// Takes these options from now on, but for
     /// [`workers`](Options::workers), [`access_log`](Options::access_log) and
     /// [`pressure`](Options::pressure).
-    /// Returns once new requests are served by them; no connection is closed and
-    /// no endpoint forgotten.
+    /// Returns once new requests are served by them; no endpoint is forgotten, and no
+    /// connection is closed but those by TLS to endpoints, once they are idle: they may
+    /// have been verified by other authorities.
     pub async fn reload(&self, options: Options) {
         let (reply, done) = oneshot::channel();
         let _ = self.0.send(Command::Reload { options: Box::new(options), reply });

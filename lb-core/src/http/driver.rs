@@ -180,6 +180,10 @@ impl Driver {
                 // Workers have their own stacks of connections by now.
                 self.options = Arc::new(Options { workers: self.options.workers, ..*options });
                 self.publish();
+                // They may have been verified by what counts no more.
+                let there = self.upstreams.values().map(|entry| &entry.upstream);
+                let secure = there.filter(|upstream| upstream.transport.protocol.is_tls());
+                secure.for_each(|upstream| upstream.renew());
                 let _ = reply.send(());
             }
         }
@@ -207,19 +211,22 @@ impl Driver {
         self.lingering.extend(&mut plan, clock::now(), self.options.wait);
 
         let mut gone: HashSet<Key> = self.upstreams.keys().cloned().collect();
-        let mut known = HashSet::new();
+        let (mut known, mut there) = (HashSet::new(), HashSet::new());
         for endpoint in plan.services.iter().flat_map(|service| &service.endpoints) {
             known.insert(&endpoint.id);
             if let Some(address) = endpoint.address {
                 let key = (endpoint.id.clone(), address, endpoint.transport.clone());
                 gone.remove(&key);
+                there.insert((&endpoint.id, address));
                 self.want(&key, endpoint);
             }
         }
         for key in gone {
             if let Some(entry) = self.upstreams.remove(&key) {
                 self.reminder.left(&entry.upstream);
-                entry.retire(known.contains(&key.0));
+                let (id, address, _) = &key;
+                // It may merely be spoken to in another way from now on.
+                entry.retire(known.contains(id) && !there.contains(&(id, *address)));
             }
         }
 

@@ -65,7 +65,7 @@ pub(super) async fn forward(
 ) -> Result<(Response<Incoming>, Carried), Refusal> {
     let worker = exchange.worker();
     let hash = service.algorithm.hashes().then(|| affinity::source_of(request.headers())).flatten();
-    let may_refuse = service.speaks_http2() || exchange.expectation().is_some();
+    let may_refuse = service.speaks_http2 || exchange.expectation().is_some();
     let mut request = Outgoing::new(request, service.options.replay_limit, may_refuse);
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut broke: Vec<Arc<Upstream>> = Vec::new();

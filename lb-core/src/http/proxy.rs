@@ -231,8 +231,7 @@ impl Proxy {
             return Err(Refusal::UriTooLong.into());
         }
         let service = table.routes.find(host).cloned().ok_or(Refusal::NoRoute)?;
-        let multiplexed = || service.speaks_http2();
-        let timeouts = Timeouts::of(options, form, multiplexed, request.headers());
+        let timeouts = Timeouts::of(options, form, service.speaks_http2, request.headers());
         exchange.routed(Arc::clone(&service), timeouts);
         #[cfg(feature = "tls")]
         if let Some(https) = &options.https {
@@ -276,8 +275,9 @@ impl Proxy {
         if unasked {
             carried.connection = None;
         }
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
-            // Nobody asked; what follows would not be HTTP.
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS && (!upgrade || unasked) {
+            // Nobody asked; what follows would not be HTTP. Nor may it come before the
+            // body has (RFC 9110, section 7.8), which never will.
             return Err(Refusal::Reset.into());
         }
         if !head::is_plainly_framed(response.headers()) {

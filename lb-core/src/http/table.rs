@@ -28,6 +28,8 @@ pub(super) struct Service {
     pub(super) algorithm: Algorithm,
     pub(super) cluster: Cluster<Target>,
     pub(super) options: Arc<Options>,
+    /// Whether any of its endpoints does.
+    pub(super) speaks_http2: bool,
     #[cfg(feature = "tls")]
     pub(super) https: super::https::ServiceHttps,
     /// What there is for sending requests again.
@@ -140,6 +142,7 @@ impl Service {
         Self {
             #[cfg(feature = "tls")]
             https: super::https::ServiceHttps::new(&plan.https, options.https.as_ref()),
+            speaks_http2: plan.endpoints.iter().any(|one| one.transport.protocol.is_http2()),
             name,
             plan,
             algorithm,
@@ -160,11 +163,6 @@ impl Service {
             .collect();
         let member = fastrand::choice(wanted)?;
         Some((member.endpoint.target.clone(), member.load.lease()))
-    }
-
-    /// Whether any of its endpoints does.
-    pub(super) fn speaks_http2(&self) -> bool {
-        self.plan.endpoints.iter().any(|endpoint| endpoint.transport.protocol.is_http2())
     }
 
     /// Whether it is what would be made of these, its cluster of the upstreams

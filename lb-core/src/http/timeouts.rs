@@ -32,10 +32,10 @@ impl Timeouts {
     pub(super) fn of(
         options: &Options,
         form: Form,
-        multiplexed: impl FnOnce() -> bool,
+        multiplexed: bool,
         headers: &HeaderMap,
     ) -> Self {
-        if form == Form::Grpc && multiplexed() {
+        if form == Form::Grpc && multiplexed {
             let deadline = headers.get("grpc-timeout").map(HeaderValue::as_bytes);
             let answer = deadline.and_then(grpc_timeout).unwrap_or(Duration::MAX);
             return Self { answer, ..Self::NONE };
@@ -89,13 +89,13 @@ mod tests {
     fn calls_have_their_own() {
         let options = Options::default();
         let mut headers = HeaderMap::new();
-        let plain = Timeouts::of(&options, Form::Plain, || true, &headers);
+        let plain = Timeouts::of(&options, Form::Plain, true, &headers);
         assert_eq!((plain.answer, plain.idle), (options.answer_timeout, options.idle_timeout));
-        let endless = Timeouts::of(&options, Form::Grpc, || true, &headers);
+        let endless = Timeouts::of(&options, Form::Grpc, true, &headers);
         assert_eq!((endless.answer, endless.body), (Duration::MAX, Duration::MAX));
         headers.insert("grpc-timeout", "5S".parse().unwrap());
-        let call = Timeouts::of(&options, Form::Grpc, || true, &headers);
+        let call = Timeouts::of(&options, Form::Grpc, true, &headers);
         assert_eq!((call.answer, call.idle), (Duration::from_secs(5), Duration::MAX));
-        assert_eq!(Timeouts::of(&options, Form::Grpc, || false, &headers), plain);
+        assert_eq!(Timeouts::of(&options, Form::Grpc, false, &headers), plain);
     }
 }

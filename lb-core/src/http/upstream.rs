@@ -5,7 +5,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -43,6 +43,8 @@ pub(super) struct Upstream {
     pub(super) load: Arc<Load>,
     pub(super) metrics: metrics::Upstream,
     lanes: Box<[Lane]>,
+    /// Connections that were opened before, as [`clock::nanos`], are not kept.
+    renewed: AtomicU64,
     /// Its source has said that it was told to.
     leaving: AtomicBool,
     retired: AtomicBool,
@@ -130,6 +132,7 @@ impl Upstream {
             transport,
             load: Arc::new(Load::new(false)),
             lanes: (0..workers.max(1)).map(|_| Lane::default()).collect(),
+            renewed: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             cut_off: AtomicBool::new(false),
@@ -227,6 +230,7 @@ impl Upstream {
         let lane = self.lane(worker);
         let waiting = lane.wait();
         let cut = lane.cut.notified();
+        let is_shared = connection.is_shared();
         let answer = connection.send(request);
         async move {
             let _waiting = waiting;
@@ -246,7 +250,7 @@ impl Upstream {
                             }
                             Err(mut error) => Err(match error.take_message() {
                                 Some(unsent) => Unanswered::Unsent(Box::new(unsent)),
-                                None => failed(error.into_error()),
+                                None => failed(error.into_error(), is_shared),
                             }),
                         };
                     }
@@ -270,7 +274,17 @@ impl Upstream {
     /// Keeps a connection whose answer has been read to its end, unless it is not
     /// going to be used.
     pub(super) fn keep(&self, worker: usize, connection: Connection) {
-        self.lane(worker).put(connection, || self.load.is_ready());
+        let opened = clock::nanos(connection.opened());
+        self.lane(worker).put(connection, || {
+            self.load.is_ready() && opened > self.renewed.load(Ordering::Relaxed)
+        });
+    }
+
+    /// Has connections opened anew: how that is done has changed.
+    pub(super) fn renew(&self) {
+        // Seen by whoever takes the lock later than closing does.
+        self.renewed.store(clock::nanos(clock::now()), Ordering::Relaxed);
+        self.close_idle();
     }
 
     /// Whether it is about to leave, or was when it left: then it is nobody's
@@ -426,13 +440,16 @@ impl Upstream {
 }
 
 /// What hyper says of a request of HTTP/2 that waited for a stream until the connection
-/// ended. It has no other name.
-const NEVER_OPENED: &str = "dispatch task is gone";
+/// ended. It has no other name. Of one of HTTP/1 that may mean anything, as does any
+/// other word of a task that has gone.
+const NEVER_OPENED: &str = "runtime dropped the dispatch task";
 
-/// What a request has met with that had gone out. One of HTTP/2 can be refused alone,
-/// or be one of those behind the last one that is still served (RFC 9113, section 8.7).
-fn failed(error: hyper::Error) -> Unanswered {
-    if error.is_user() && error.to_string() == NEVER_OPENED {
+/// What a request has met with that had gone out, on a connection that `is_shared` or
+/// not. One of HTTP/2 can be refused alone, or be one of those behind the last one that
+/// is still served (RFC 9113, section 8.7).
+fn failed(error: hyper::Error, is_shared: bool) -> Unanswered {
+    let never_opened = || error.source().is_some_and(|why| why.to_string() == NEVER_OPENED);
+    if is_shared && error.is_user() && never_opened() {
         return Unanswered::Refused { with_all: true };
     }
     let why = error.source().and_then(|why| why.downcast_ref::<h2::Error>());
@@ -451,5 +468,27 @@ impl fmt::Debug for Upstream {
             .field("id", &self.id)
             .field("address", &self.address)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use hyper::client::conn::http1;
+    use hyper_util::rt::TokioIo;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_has_gone_out_on_a_connection_of_http1_passes_for_nothing_less() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let (mut sender, mut connection) = http1::handshake(TokioIo::new(ours)).await.unwrap();
+        let answer = sender.try_send_request(Request::new(RequestBody::empty()));
+        assert!((&mut connection).now_or_never().is_none(), "it writes, and waits");
+        drop(connection);
+        let mut error = answer.await.unwrap_err();
+        assert!(error.take_message().is_none(), "it has gone out");
+        assert!(matches!(failed(error.into_error(), false), Unanswered::Failed(_)));
+        drop(theirs);
     }
 }

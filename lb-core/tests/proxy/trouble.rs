@@ -10,7 +10,12 @@ use std::{
     time::Duration,
 };
 
-use lb_core::{Endpoint, endpoint::State, http::Options, registry::Binding};
+use lb_core::{
+    Endpoint,
+    endpoint::State,
+    http::Options,
+    registry::{Binding, Protocol},
+};
 use tokio::{net::TcpStream, task::JoinSet, time};
 
 use crate::support::{Backend, Lb, registration};
@@ -366,6 +371,31 @@ async fn what_waits_for_one_that_has_ended_goes_elsewhere() {
     assert_eq!(get.receive().await.unwrap().body, "other");
     assert_eq!(post.receive().await.unwrap().status, 502, "it may have been done");
     assert_eq!((slow.requests(), other.requests()), (2, 1));
+}
+
+#[tokio::test]
+async fn one_that_is_spoken_to_in_another_way_finishes_what_it_has() {
+    let (stays, ends) = (Backend::slow("stays").await, Backend::slow("ends").await);
+    let lb = Lb::start(Options::default()).await;
+    for (id, host, backend) in [("0", "a.local", &stays), ("1", "b.local", &ends)] {
+        lb.upsert(id, host, backend.address);
+        lb.ready(host, 1).await;
+    }
+    let (mut of_stays, mut of_ends) = (lb.client().await, lb.client().await);
+    of_stays.post("POST / HTTP/1.1\r\nHost: a.local\r\nContent-Length: 2\r\n\r\nhi").await;
+    stays.reached().await;
+    of_ends.post("POST / HTTP/1.1\r\nHost: b.local\r\nContent-Length: 2\r\n\r\nhi").await;
+    ends.reached().await;
+    let mut other = registration("0", "a.local", stays.address);
+    other.bindings[0].protocol = Protocol::Http2;
+    lb.send("0", Endpoint::new(other));
+    let mut ended = registration("1", "b.local", ends.address);
+    ended.bindings[0].address = None;
+    lb.send("1", Endpoint::new(ended).state(State::Down("exited".into())));
+    // Who has ended is not waited for any more, and would not have been before.
+    assert_eq!(of_ends.receive().await.unwrap().status, 502);
+    stays.release();
+    assert_eq!(of_stays.receive().await.unwrap().body, "stays");
 }
 
 #[tokio::test]

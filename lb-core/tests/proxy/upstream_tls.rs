@@ -346,6 +346,22 @@ async fn other_authorities_count_from_the_reload_on() {
 }
 
 #[tokio::test]
+async fn connections_that_were_verified_by_other_authorities_are_not_used_after_the_reload() {
+    for (protocol, alpn) in [(Protocol::Http1Tls, &b"http/1.1"[..]), (Protocol::Http2Tls, b"h2")] {
+        let (before, after) = (Authority::new(), Authority::new());
+        let server = Secure::start(before.sign("app.local", alpn, |_| {})).await;
+        let lb = Lb::start(options(Verification::Ca, Some(&before.file()))).await;
+        send(&lb, "1", "app.local", server.address, |binding| binding.protocol = protocol);
+        lb.ready("app.local", 1).await;
+        let mut client = lb.client().await;
+        assert_eq!(client.get("app.local", "/").await.status, 200);
+        lb.controls.reload(options(Verification::Ca, Some(&after.file()))).await;
+        assert_eq!(client.get("app.local", "/").await.status, 503);
+        assert_eq!(lb.standing("app.local", "1"), "connecting");
+    }
+}
+
+#[tokio::test]
 async fn http2_is_agreed_upon_and_has_its_trailers() {
     let authority = Authority::new();
     let server = Secure::start(authority.sign("app.local", b"h2", |_| {})).await;

@@ -273,10 +273,15 @@ fn the_account_is_opened_to_ask_when_to_renew() {
 #[test]
 fn a_lost_account_is_opened_again() {
     let mut plan = plan(&["a.com", "b.com"]);
-    let _ = plan.next(at(0));
+    assert_eq!(plan.next(at(0)), order("a.com", 0));
+    assert_eq!(plan.next(at(0)), order("b.com", 0));
+    plan.set_hosts(&["a.com", "b.com", "c.com"].map(String::from), at(0));
+    plan.found("c.com", Found::Nothing, at(0));
     let lost = Failure { account_lost: true, ..failure("who are you?") };
-    plan.ordered("a.com", Err(lost), at(0));
+    plan.ordered("a.com", Err(lost.clone()), at(0));
     assert_eq!(plan.next(at(0)), Some(Action::OpenAccount));
+    plan.ordered("b.com", Err(lost), at(0));
+    assert_eq!(plan.next(at(0)), None, "it is being opened already");
 }
 
 #[test]
