@@ -252,6 +252,8 @@ async fn clients_are_sent_to_where_https_is() {
     assert_eq!(status(&send(get("other.test", "/")).await), "301", "though there is nothing");
     let challenge = send(get("own.test", "/.well-known/acme-challenge/x")).await;
     assert_eq!(status(&challenge), "200", "who issues certificates comes before there is one");
+    let elsewhere = send(get("own.test", "/.well-known/acme-challenge/../../x")).await;
+    assert_eq!(status(&elsewhere), "301", "which the endpoint may take for /x");
     let behind = get("own.test", "/").replace("Conn", "X-Forwarded-Proto: https\r\nConn");
     assert_eq!(status(&send(behind).await), "200", "a proxy in front speaks TLS already");
     let without = "GET / HTTP/1.0\r\n\r\n".to_owned();
@@ -336,6 +338,43 @@ async fn who_showed_no_certificate_gets_to_no_host_that_demands_one() {
     let shown = site.scene.authority.sign(&["client"]);
     let stream = site.tls(site.scene.client_with(&shown), "closed.own.test").await.unwrap();
     assert_eq!(status(&ask(stream, &get("closed.own.test", "/")).await), "200");
+}
+
+#[tokio::test]
+async fn nor_does_who_says_that_it_has_come_by_https() {
+    let scene = Scene::new(&["own.test"]).await;
+    scene.write("closed.own.test.ca.crt", scene.authority.pem());
+    scene.wait_for(|report| !report.client_authorities.is_empty()).await;
+    let required = Some(ClientCertificates::Required);
+    let hosts = [
+        ("open.own.test", asks(|_| {})),
+        // By its file; by its word; and by its word while it has no certificate.
+        ("closed.own.test", asks(|_| {})),
+        ("said.own.test", asks(move |https| https.client_certificates = required)),
+        ("bare.test", asks(move |https| https.client_certificates = required)),
+        (
+            "both.own.test",
+            asks(move |https| {
+                https.client_certificates = required;
+                https.method = Some(HttpsMethod::NoRedirect);
+            }),
+        ),
+    ];
+    let trust = |options: &mut Options| options.forwarding.trust = Trust::everybody();
+    let site = Site::with(scene, &hosts, trust, |server| server).await;
+    for (host, plain, forwarded) in [
+        ("open.own.test", "301", "200"),
+        ("closed.own.test", "301", "503"),
+        ("said.own.test", "301", "503"),
+        ("bare.test", "503", "503"),
+        // Who asks for HTTP has it.
+        ("both.own.test", "200", "200"),
+    ] {
+        assert_eq!(status(&site.over_http(host).await), plain, "{host}");
+        let request = get(host, "/").replace("Conn", "X-Forwarded-Proto: https\r\nConn");
+        let stream = TcpStream::connect(site.http).await.unwrap();
+        assert_eq!(status(&ask(stream, &request).await), forwarded, "{host}");
+    }
 }
 
 #[tokio::test]
