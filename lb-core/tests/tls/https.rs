@@ -10,7 +10,7 @@ use lb_core::{
     discovery::{self, Sender},
     http::{Https, Options, Proxy, Trust},
     registry::{Binding, Hsts, HttpsMethod, Registration},
-    server::{Limits, Running, Server, proxy_protocol},
+    server::{Closed, Limits, Running, Server, proxy_protocol},
     testing::wire::{Backend, Reply},
     tls::ClientCertificates,
 };
@@ -419,6 +419,21 @@ async fn what_is_no_handshake_is_closed() {
     let mut said = Vec::new();
     let _ = second.read_to_end(&mut said).await;
     assert_eq!(said, b"", "who is too many isn't told in plain text");
+}
+
+#[tokio::test]
+async fn who_only_connects_is_counted_as_nothing() {
+    let site = Site::new(Scene::new(&["own.test"]).await, &[("own.test", asks(|_| {}))]).await;
+    drop(TcpStream::connect(site.https).await.unwrap());
+    let _later = site.tls(site.scene.client(), "own.test").await.unwrap();
+    let connections = site.running.connections();
+    while connections.open() > 1 {
+        time::sleep(time::Duration::from_millis(1)).await;
+    }
+    site.running.shutdown(time::Duration::from_secs(20)).await.unwrap();
+    for closed in Closed::ALL {
+        assert_eq!(connections.closed(closed), 0, "{closed:?}");
+    }
 }
 
 #[tokio::test]
