@@ -16,7 +16,7 @@ use tokio::time;
 
 use crate::{
     certificates::Certificates,
-    config::{Config, Invalid},
+    config::{self, Config, Invalid},
     configured,
     memory::Guard,
 };
@@ -91,7 +91,11 @@ impl Reloader {
             }
         }
         let log = self.access_log.clone();
-        self.controls.reload(options(&config, log, self.certificates.as_deref())).await;
+        // Where TLS is spoken, it still is: whoever connects there is to be asked for what
+        // he was asked for before.
+        let https = config.https.as_ref().or(self.config.https.as_ref());
+        let https = self.certificates.as_deref().zip(https);
+        self.controls.reload(options(&config, log, https)).await;
         self.publish(services);
         (self.set_log)(&config.log);
         self.timing.set(&config);
@@ -148,7 +152,7 @@ impl Reloader {
 pub(crate) fn options(
     config: &Config,
     access_log: Option<AccessLog>,
-    certificates: Option<&Certificates>,
+    https: Option<(&Certificates, &config::Https)>,
 ) -> Options {
     let mut options = Options::default();
     options.workers = config.workers();
@@ -171,7 +175,7 @@ pub(crate) fn options(
     options.answer_timeout = config.limits.answer_timeout;
     options.idle_timeout = config.limits.idle_timeout;
     options.access_log = access_log;
-    options.https = certificates.zip(config.https.as_ref()).map(|(certificates, said)| {
+    options.https = https.map(|(certificates, said)| {
         let mut https = Https::new(certificates.acceptor());
         https.challenges = certificates.challenges();
         https.method = said.method;

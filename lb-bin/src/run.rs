@@ -129,7 +129,8 @@ impl Start {
             None => None,
         };
         let pressure = Pressure::default();
-        let mut options = options(&config, access_log.clone(), certificates.as_deref());
+        let https = certificates.as_deref().zip(config.https.as_ref());
+        let mut options = options(&config, access_log.clone(), https);
         options.pressure = pressure.clone();
         let (proxy, driver) = Proxy::new(options);
         if !config.trust_was_said {

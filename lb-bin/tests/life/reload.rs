@@ -24,6 +24,10 @@ impl Configured {
         let control = control();
         let lb = Lb::start(|lb| {
             lb.arg("--config").arg(&path).env("LB_CONTROL", &control);
+            if text.contains("certificates = ") {
+                // It would outrank that.
+                lb.env_remove("LB_CERTIFICATES");
+            }
         });
         Self { lb: lb.await, control, path, _folder: folder }
     }
@@ -46,6 +50,24 @@ async fn seen(lb: &Lb, host: &str) -> HashSet<String> {
         seen.insert(client.get(host, "/").await.unwrap().body);
     }
     seen
+}
+
+#[tokio::test]
+async fn https_ends_with_the_process_and_not_before() {
+    let site = Site::start("one");
+    let certificates = tempfile::tempdir().unwrap();
+    let service = service("app.local", &[&site]);
+    let https = format!(
+        "certificates = {:?}\nlisten_tls = \"127.0.0.1:0\"\nhttp_without_certificate = false\n",
+        certificates.path()
+    );
+    let here = Configured::start(&(https + &service)).await;
+    here.lb.ready("app.local", 1).await;
+    let status = async || here.lb.client().await.get("app.local", "/").await.unwrap().status;
+    assert_eq!(status().await, 301);
+    let said = here.reload(&("certificates = \"off\"\n".to_owned() + &service)).await.unwrap();
+    assert!(said.contains("where and how TLS is spoken can't change"), "{said}");
+    assert_eq!(status().await, 301, "it is spoken there as before");
 }
 
 #[tokio::test]

@@ -155,10 +155,19 @@ impl Https {
         let method = service.method(has_certificate);
         let secure = client.secure || forwarding.says_secure(request.headers(), client);
         match Way::of(method, secure, client.session.is_some()) {
-            Way::Serve => Ok(secure && has_certificate && method != HttpsMethod::NoRedirect),
+            // Nobody gets past a handshake that demands a certificate by a word, or
+            // because there is nothing yet to make that handshake with.
+            Way::Serve
+                if client.session.is_none()
+                    && is_https_alone(service.method)
+                    && self.acceptor.demands_certificate(host, &service.handshake) =>
+            {
+                Err(Refusal::Scheme.into())
+            }
+            Way::Serve => Ok(secure && has_certificate && is_https_alone(method)),
             Way::Refuse => Err(Refusal::Scheme.into()),
             // Who issues certificates asks for these, before there is one.
-            Way::Redirect if request.uri().path().starts_with(Challenges::HTTP01_PATH) => Ok(false),
+            Way::Redirect if is_challenge(request.uri().path()) => Ok(false),
             Way::Redirect => Err(self.redirect(request, host)),
         }
     }
@@ -193,6 +202,19 @@ impl Https {
     }
 }
 
+/// Whether that is HTTPS, and not HTTP as well.
+fn is_https_alone(method: HttpsMethod) -> bool {
+    matches!(method, HttpsMethod::Redirect | HttpsMethod::NoHttp)
+}
+
+/// Whether this is the path of a challenge and of nothing else, however the endpoint
+/// reads it: a token is of base64url (RFC 8555, section 8.3).
+fn is_challenge(path: &str) -> bool {
+    path.strip_prefix(Challenges::HTTP01_PATH).is_some_and(|token| {
+        token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,5 +241,14 @@ mod tests {
         let strict = ServiceHttps { method: Redirect, ..Default::default() };
         assert_eq!(strict.method(false), Redirect, "though there is nothing to be sent to");
         assert_eq!(Way::of(NoHttps, true, false), Serve, "a proxy in front speaks TLS, we don't");
+    }
+
+    #[test]
+    fn a_challenge_leads_nowhere_else() {
+        let is = |token: &str| is_challenge(&format!("/.well-known/acme-challenge/{token}"));
+        assert!(is("aZ09-_") && !is_challenge("/.well-known/acme"));
+        for token in ["..", "../../admin", "%2e%2e/admin", "..\\admin", "a/b", "a;b"] {
+            assert!(!is(token), "{token}");
+        }
     }
 }

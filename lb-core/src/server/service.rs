@@ -144,10 +144,10 @@ where
 
 #[cfg(all(test, feature = "http"))]
 mod tests {
-    use std::convert::Infallible;
+    use std::{convert::Infallible, time::Duration};
 
     use bytes::{Bytes, BytesMut};
-    use http_body_util::Full;
+    use http_body_util::{BodyExt, Full};
     use hyper::server::conn::http1;
     use hyper_util::{rt::TokioIo, service::TowerToHyperService};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -176,8 +176,7 @@ mod tests {
             }
         });
         let service = Closing::new(service, Some(REQUESTS as u64), interim.clone());
-        let timeout = std::time::Duration::MAX;
-        let stream = Stream::new(BytesMut::new(), server, timeout, interim);
+        let stream = Stream::new(BytesMut::new(), server, Duration::MAX, interim);
         let (service, stream) = (TowerToHyperService::new(service), TokioIo::new(stream));
         let mut builder = http1::Builder::new();
         tokio::spawn(builder.auto_date_header(false).serve_connection(stream, service));
@@ -195,5 +194,33 @@ mod tests {
         );
         let last = one.replace("\r\ncontent", "\r\nconnection: close\r\ncontent");
         assert_eq!(text, one.repeat(REQUESTS - 1) + &last);
+    }
+
+    /// hyper begins with the next request as soon as it has all of the one before, and
+    /// doesn't look again whether it may be answered when the answer before has gone out.
+    #[tokio::test(start_paused = true)]
+    async fn no_request_is_stuck_behind_an_answer_that_goes_out_slowly() {
+        const REQUESTS: usize = 10;
+        let (mut client, server) = tokio::io::duplex(16);
+        let service = service_fn(|request: Request<Incoming>| {
+            // Its end comes after the answer has been given to hyper.
+            tokio::spawn(request.into_body().collect());
+            let body = Full::new(Bytes::from_static(&[b'x'; 1000]));
+            async { Ok::<_, Infallible>(Response::new(body)) }
+        });
+        let interim = Interim::new();
+        let service = Closing::new(service, Some(REQUESTS as u64), interim.clone());
+        let stream = Stream::new(BytesMut::new(), server, Duration::MAX, interim);
+        let (service, stream) = (TowerToHyperService::new(service), TokioIo::new(stream));
+        tokio::spawn(http1::Builder::new().serve_connection(stream, service));
+        let asked = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n".to_owned();
+        let asked = (asked + &"y".repeat(100)).repeat(REQUESTS);
+        let (mut read, mut write) = tokio::io::split(&mut client);
+        let mut text = String::new();
+        let both = async {
+            tokio::join!(write.write_all(asked.as_bytes()), read.read_to_string(&mut text))
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(60), both).await.is_ok();
+        assert_eq!((text.matches("200 OK").count(), in_time), (REQUESTS, true));
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Stream<S> {
     /// What is read along, in HTTP/2.
     frames: Option<Box<Frames>>,
     patience: Patience,
+    /// Something had to wait for the client, and has not been flushed since.
+    has_waited: bool,
     waits: Arc<Waits>,
     interim: Interim,
     /// What of these is being written.
@@ -42,6 +44,7 @@ impl<S> Stream<S> {
             turn: 0,
             frames: None,
             patience: Patience::new(send_timeout),
+            has_waited: false,
             waits: Arc::new(Waits::new()),
             interim,
             begun: BytesMut::new(),
@@ -112,6 +115,7 @@ impl<S> Stream<S> {
             self.patience.renew();
             return sent;
         }
+        self.has_waited = true;
         ready!(self.patience.poll_end(cx));
         let why = format!("the client has taken nothing for {:?}", self.patience.limit);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)))
@@ -199,6 +203,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         let sent = Pin::new(&mut self.inner).poll_flush(cx);
         if sent.is_ready() {
             self.waits.sending(false);
+            if std::mem::take(&mut self.has_waited) {
+                // In HTTP/1, hyper may have begun with the next request by now, which it
+                // doesn't answer before this, and looks for no answer after this.
+                cx.waker().wake_by_ref();
+            }
         }
         self.sent(cx, sent)
     }

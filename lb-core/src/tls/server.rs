@@ -190,6 +190,21 @@ impl Acceptor {
         self.store.snapshot().certificate(Some(&host), asked_for, options.any_default).is_some()
     }
 
+    /// Whether who has no certificate gets to a host, given in any case, by no handshake
+    /// with these options of it.
+    pub fn demands_certificate(&self, host: &str, options: &HostOptions) -> bool {
+        let demand = options.client_certificates;
+        if matches!(demand, Some(ClientCertificates::Off | ClientCertificates::Optional)) {
+            return false;
+        }
+        let host = rooted(host).to_ascii_lowercase();
+        let snapshot = self.store.snapshot();
+        let certificate =
+            snapshot.certificate(Some(&host), options.certificate.as_deref(), options.any_default);
+        let certificate = certificate.map(|(name, _)| name);
+        !matches!(snapshot.scope(Some(&host), certificate, demand), Ok(None))
+    }
+
     /// Whether a request for this host, with these options of it, may be answered
     /// on a connection.
     ///

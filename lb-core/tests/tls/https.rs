@@ -10,7 +10,7 @@ use lb_core::{
     discovery::{self, Sender},
     http::{Https, Options, Proxy, Trust},
     registry::{Binding, Hsts, HttpsMethod, Registration},
-    server::{Limits, Running, Server, proxy_protocol},
+    server::{Closed, Limits, Running, Server, proxy_protocol},
     testing::wire::{Backend, Reply},
     tls::ClientCertificates,
 };
@@ -252,6 +252,8 @@ async fn clients_are_sent_to_where_https_is() {
     assert_eq!(status(&send(get("other.test", "/")).await), "301", "though there is nothing");
     let challenge = send(get("own.test", "/.well-known/acme-challenge/x")).await;
     assert_eq!(status(&challenge), "200", "who issues certificates comes before there is one");
+    let elsewhere = send(get("own.test", "/.well-known/acme-challenge/../../x")).await;
+    assert_eq!(status(&elsewhere), "301", "which the endpoint may take for /x");
     let behind = get("own.test", "/").replace("Conn", "X-Forwarded-Proto: https\r\nConn");
     assert_eq!(status(&send(behind).await), "200", "a proxy in front speaks TLS already");
     let without = "GET / HTTP/1.0\r\n\r\n".to_owned();
@@ -339,6 +341,43 @@ async fn who_showed_no_certificate_gets_to_no_host_that_demands_one() {
 }
 
 #[tokio::test]
+async fn nor_does_who_says_that_it_has_come_by_https() {
+    let scene = Scene::new(&["own.test"]).await;
+    scene.write("closed.own.test.ca.crt", scene.authority.pem());
+    scene.wait_for(|report| !report.client_authorities.is_empty()).await;
+    let required = Some(ClientCertificates::Required);
+    let hosts = [
+        ("open.own.test", asks(|_| {})),
+        // By its file; by its word; and by its word while it has no certificate.
+        ("closed.own.test", asks(|_| {})),
+        ("said.own.test", asks(move |https| https.client_certificates = required)),
+        ("bare.test", asks(move |https| https.client_certificates = required)),
+        (
+            "both.own.test",
+            asks(move |https| {
+                https.client_certificates = required;
+                https.method = Some(HttpsMethod::NoRedirect);
+            }),
+        ),
+    ];
+    let trust = |options: &mut Options| options.forwarding.trust = Trust::everybody();
+    let site = Site::with(scene, &hosts, trust, |server| server).await;
+    for (host, plain, forwarded) in [
+        ("open.own.test", "301", "200"),
+        ("closed.own.test", "301", "503"),
+        ("said.own.test", "301", "503"),
+        ("bare.test", "503", "503"),
+        // Who asks for HTTP has it.
+        ("both.own.test", "200", "200"),
+    ] {
+        assert_eq!(status(&site.over_http(host).await), plain, "{host}");
+        let request = get(host, "/").replace("Conn", "X-Forwarded-Proto: https\r\nConn");
+        let stream = TcpStream::connect(site.http).await.unwrap();
+        assert_eq!(status(&ask(stream, &request).await), forwarded, "{host}");
+    }
+}
+
+#[tokio::test]
 async fn a_proxy_in_front_announces_clients_before_their_handshake() {
     let scene = Scene::new(&["own.test"]).await;
     let hosts = [("own.test", asks(|_| {}))];
@@ -380,6 +419,21 @@ async fn what_is_no_handshake_is_closed() {
     let mut said = Vec::new();
     let _ = second.read_to_end(&mut said).await;
     assert_eq!(said, b"", "who is too many isn't told in plain text");
+}
+
+#[tokio::test]
+async fn who_only_connects_is_counted_as_nothing() {
+    let site = Site::new(Scene::new(&["own.test"]).await, &[("own.test", asks(|_| {}))]).await;
+    drop(TcpStream::connect(site.https).await.unwrap());
+    let _later = site.tls(site.scene.client(), "own.test").await.unwrap();
+    let connections = site.running.connections();
+    while connections.open() > 1 {
+        time::sleep(time::Duration::from_millis(1)).await;
+    }
+    site.running.shutdown(time::Duration::from_secs(20)).await.unwrap();
+    for closed in Closed::ALL {
+        assert_eq!(connections.closed(closed), 0, "{closed:?}");
+    }
 }
 
 #[tokio::test]
