@@ -52,9 +52,9 @@ const CONNECTS: usize = 32;
 /// reached, and costs nobody anything. What has gone out is sent again only when
 /// its method says that twice is as good as once, all of its body was kept, and
 /// the service's budget has room for it; or when the endpoint says that it has done
-/// nothing about it, or can't have, as it has not asked for the body, whatever the
-/// method. A pooled connection may have been closed
-/// by the other side a moment ago; after one such surprise the request gets newer
+/// nothing about it, whatever the method. (That it has not asked for the body says
+/// nothing: the head may be all it needed.) A pooled connection may have been closed by
+/// the other side a moment ago; after one such surprise the request gets newer
 /// connections only.
 pub(super) async fn forward(
     shared: &Shared,
@@ -185,8 +185,7 @@ pub(super) async fn forward(
             drop(lease);
         }
         broke.push(Arc::clone(upstream));
-        let unasked = exchange.expectation().is_some_and(|expectation| expectation.is_awaited());
-        if sent && !((repeatable || unasked) && request.rewind()) || !may_go_on(&broke).await {
+        if sent && !(repeatable && request.rewind()) || !may_go_on(&broke).await {
             return Err(Refusal::Reset);
         }
         started = clock::now();

@@ -47,8 +47,9 @@ const A_SECOND: u64 = 512;
 
 impl<const BYTES: u64> Allowance<BYTES> {
     fn earn(&mut self, passed: Duration, sent: u64) {
-        let by_time = passed.as_secs_f64() * A_SECOND as f64;
-        let earned = (by_time as u64).saturating_add(sent / BYTES);
+        let by_time = passed.as_millis().saturating_mul(A_SECOND.into()) / 1000;
+        let by_time = u64::try_from(by_time).unwrap_or(u64::MAX);
+        let earned = by_time.saturating_add(sent / BYTES);
         self.0 = self.0.saturating_add(earned).min(BURST);
     }
 
