@@ -19,8 +19,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection over a pipe that holds `room` bytes, in a time that passes when
 /// nothing else happens.
-struct Scene {
-    client: DuplexStream,
+struct Scene<C = DuplexStream> {
+    client: C,
     waits: Arc<Waits>,
     stage: watch::Sender<Stage>,
     served: JoinHandle<Result<(), Early>>,
@@ -47,6 +47,15 @@ impl Scene {
 
     fn with(room: usize, limits: Limits) -> Self {
         let (client, server) = duplex(room);
+        Self::over(client, server, limits)
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Scene<C> {
+    fn over<I>(client: C, server: I, limits: Limits) -> Self
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (stage, stages) = watch::channel(Stage::Serving);
         let protocols = Protocols::new(Arc::new(limits), None, Arc::default(), stages);
         let stream = Stream::new(BytesMut::new(), server, HEAD_TIMEOUT, Interim::new());
@@ -69,6 +78,7 @@ impl Scene {
 
     async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.client.write_all(bytes.as_ref()).await.unwrap();
+        self.client.flush().await.unwrap();
     }
 
     /// Answers up to one with this body.
@@ -295,6 +305,74 @@ async fn one_that_its_client_closes_ends() {
     assert!(scene.is_idle());
     drop(scene.client);
     assert!(scene.served.await.unwrap().is_ok());
+}
+
+/// A connection by TLS over a pipe, after its handshake.
+#[cfg(feature = "tls")]
+async fn tls() -> Scene<tokio_rustls::client::TlsStream<DuplexStream>> {
+    use tokio_rustls::{
+        TlsAcceptor, TlsConnector,
+        rustls::{
+            ClientConfig, RootCertStore, ServerConfig,
+            crypto::aws_lc_rs::default_provider,
+            pki_types::{PrivatePkcs8KeyDer, ServerName},
+        },
+    };
+
+    let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+    let certificate = made.cert.der().clone();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
+    let ours = ServerConfig::builder_with_provider(default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let theirs = ClientConfig::builder_with_provider(default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (client, server) = duplex(4096);
+    let name = ServerName::try_from("a.test").unwrap();
+    let (connector, acceptor) =
+        (TlsConnector::from(Arc::new(theirs)), TlsAcceptor::from(Arc::new(ours)));
+    let (client, server) = tokio::join!(connector.connect(name, client), acceptor.accept(server));
+    let limits = Limits { head_timeout: HEAD_TIMEOUT, ..Limits::default() };
+    Scene::over(client.unwrap(), server.unwrap(), limits)
+}
+
+/// A record has all of its bytes or none.
+#[cfg(feature = "tls")]
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_record_is_lost() {
+    let mut scene = tls().await;
+    scene.get("/first").await;
+    for records in [
+        // Longer than what is read at once of one that waits, and several in one.
+        vec![get(&format!("/{}", "x".repeat(6000)))],
+        vec![["/1", "/2", "/3"].map(get).concat()],
+        vec![get("/1") + "GET ", "/2 HTTP/1.1\r\nhost: a\r\n\r\n".to_owned()],
+    ] {
+        sleep(2 * A_WHILE).await;
+        assert!(scene.is_idle());
+        for record in &records {
+            scene.send(record).await;
+            sleep(3 * A_WHILE).await;
+        }
+        let all = records.concat();
+        let last = all.split(' ').rev().nth(2).unwrap();
+        let heard = scene.receive(&format!("<{last}>")).await;
+        assert_eq!(heard.matches("200 OK").count(), all.matches("GET").count());
+    }
+    sleep(2 * A_WHILE).await;
+    assert!(scene.is_idle());
+    let began = Instant::now();
+    // Which would be an error if it weren't told.
+    scene.closed().await;
+    assert!(began.elapsed() < HEAD_TIMEOUT);
 }
 
 #[cfg(not(lb_loom))]
