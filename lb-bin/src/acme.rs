@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use lb_core::{
     acme::{Account, InvalidOption, Manager, State, Turn},
     http::Plane,
+    registry::HttpsMethod,
 };
 use serde::Serialize;
 use tokio::{task::JoinHandle, time};
@@ -34,9 +35,11 @@ impl Orders {
             loop {
                 tick.tick().await;
                 let wanted = plane.https().into_iter();
-                // One that is served with another certificate needs none.
-                let wanted = wanted
-                    .filter(|(_, https)| https.certificate.is_none() && https.acme.unwrap_or(all));
+                // One that is served with another certificate, or by HTTP, needs none.
+                let wanted = wanted.filter(|(_, https)| {
+                    https.certificate.is_none()
+                        && https.acme.unwrap_or(all && https.method != Some(HttpsMethod::NoHttps))
+                });
                 hosts.set_hosts(wanted.map(|(host, _)| host.to_string()).collect());
             }
         };

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -22,6 +23,8 @@ pub(crate) struct Certificates {
     store: CertificateStore,
     acceptor: Acceptor,
     challenges: Challenges,
+    /// Where HTTPS is served.
+    port: u16,
     follower: JoinHandle<()>,
     /// By name. Those of certificates that are gone go.
     expiry: Mutex<HashMap<String, Gauge>>,
@@ -52,7 +55,8 @@ impl Certificates {
             );
         }
         let (expiry, problems) = (Mutex::default(), gauge!(PROBLEMS));
-        Ok(Self { store, acceptor, challenges, follower, expiry, problems })
+        let port = listeners.listen.first().map_or(443, SocketAddr::port);
+        Ok(Self { store, acceptor, challenges, port, follower, expiry, problems })
     }
 
     /// What makes handshakes with them.
@@ -67,6 +71,11 @@ impl Certificates {
     /// What ACME servers are answered.
     pub(crate) fn challenges(&self) -> Challenges {
         self.challenges.clone()
+    }
+
+    /// The port of the listeners, as they are.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Sets what is only looked at now.

@@ -181,7 +181,7 @@ pub(crate) fn options(
         https.method = said.method;
         https.http_without_certificate = said.http_without_certificate;
         https.hsts.clone_from(&said.hsts);
-        https.port = said.port;
+        https.port = said.port.unwrap_or(certificates.port());
         https.redirect = said.redirect;
         https
     });

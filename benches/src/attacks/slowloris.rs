@@ -39,7 +39,7 @@ const SLOW: Duration = Duration::from_secs(1);
 
 /// On average: a third has an answer that isn't taken, of which up to 64 KiB have
 /// been read and as much is waiting to be sent.
-const EACH: u64 = 48 << 10;
+const EACH: u64 = 52 << 10;
 
 #[derive(Debug, Default)]
 struct Counts {

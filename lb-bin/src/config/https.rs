@@ -27,8 +27,8 @@ pub(crate) struct Https {
     pub(crate) method: HttpsMethod,
     pub(crate) http_without_certificate: bool,
     pub(crate) hsts: Hsts,
-    /// The port that clients are sent to.
-    pub(crate) port: u16,
+    /// The port that clients are sent to, if it isn't that of the listeners.
+    pub(crate) port: Option<u16>,
     pub(crate) redirect: StatusCode,
 }
 
@@ -111,7 +111,7 @@ pub(super) fn https(
     let redirect = setting("non_get_redirect", &typed.non_get_redirect, &file.non_get_redirect)
         .map_or(Ok(StatusCode::MOVED_PERMANENTLY), |given| given.parse(redirect_status))?;
     let https = |certificates| Https {
-        port: port.or_else(|| addresses.first().map(SocketAddr::port)).unwrap_or(443),
+        port,
         listeners: Listeners {
             listen: addresses,
             certificates,

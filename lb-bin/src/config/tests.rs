@@ -328,7 +328,7 @@ fn https_is_served_where_there_are_certificates() {
     assert_eq!(usual.listeners.listen, ["0.0.0.0:443".parse().unwrap()]);
     assert_eq!(
         (usual.port, usual.redirect.as_u16(), usual.method),
-        (443, 301, HttpsMethod::Redirect)
+        (None, 301, HttpsMethod::Redirect)
     );
     assert_eq!(usual.listeners.handshakes().alpn, [&b"h2"[..], b"http/1.1"]);
     let other = https(
@@ -336,7 +336,8 @@ fn https_is_served_where_there_are_certificates() {
         &[("HTTPS_PORT", "8443")],
     );
     let other = other.unwrap();
-    assert_eq!((other.port, other.redirect.as_u16()), (8443, 308), "clients are sent where it is");
+    assert_eq!(other.redirect.as_u16(), 308);
+    assert_eq!(other.listeners.listen, ["0.0.0.0:8443".parse().unwrap()]);
     assert_eq!((other.method, other.hsts), (HttpsMethod::NoHttp, Hsts::Off));
     assert_eq!(other.listeners.handshakes().alpn, [b"http/1.1"]);
     for (flag, said) in [

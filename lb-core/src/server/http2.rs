@@ -106,7 +106,10 @@ impl Streams {
     fn ended(&self, is_answered: bool) {
         let given_up = &self.0.given_up;
         if is_answered {
-            given_up.fetch_sub(1, Ordering::Relaxed);
+            // Who has been answered often may not give up as many.
+            if given_up.load(Ordering::Relaxed) > -MOST_GIVEN_UP {
+                given_up.fetch_sub(1, Ordering::Relaxed);
+            }
         } else if given_up.fetch_add(1, Ordering::Relaxed) >= MOST_GIVEN_UP {
             self.0.tiresome.notify_one();
         }

@@ -209,7 +209,7 @@ impl Acceptor {
     /// on a connection.
     ///
     /// It may if the client named this host in the handshake, or if the host
-    /// demands of its clients what that handshake demanded. Others are to be
+    /// demands of its clients what that handshake demanded, and no later version. Others are to be
     /// answered with 421 (RFC 9110, section 15.5.20), so that they come again on
     /// a connection of their own: who showed no certificate to one host would
     /// else get to another one that demands it.
@@ -217,6 +217,10 @@ impl Acceptor {
         let host = rooted(host).to_ascii_lowercase();
         if session.server_name() == Some(&host) {
             return true;
+        }
+        let policy = options.policy.unwrap_or(self.options.policy);
+        if policy == Policy::Modern && session.version != Some(ProtocolVersion::TLSv1_3) {
+            return false;
         }
         let snapshot = self.store.snapshot();
         let certificate =

@@ -12,7 +12,7 @@ use lb_core::{
     registry::{Binding, Hsts, HttpsMethod, Registration},
     server::{Closed, Limits, Running, Server, proxy_protocol},
     testing::wire::{Backend, Reply},
-    tls::ClientCertificates,
+    tls::{ClientCertificates, Policy},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -323,6 +323,13 @@ async fn who_showed_no_certificate_gets_to_no_host_that_demands_one() {
         ("open.own.test", demand(ClientCertificates::Off)),
         ("also.own.test", demand(ClientCertificates::Off)),
         ("closed.own.test", demand(ClientCertificates::Required)),
+        (
+            "modern.own.test",
+            asks(|https| {
+                https.client_certificates = Some(ClientCertificates::Off);
+                https.policy = Some(Policy::Modern);
+            }),
+        ),
     ];
     let site = Site::new(scene, &hosts).await;
     let on_open = |host: &'static str| {
@@ -335,6 +342,13 @@ async fn who_showed_no_certificate_gets_to_no_host_that_demands_one() {
     assert_eq!(status(&on_open("open.own.test").await), "200");
     assert_eq!(status(&on_open("also.own.test").await), "200");
     assert_eq!(status(&on_open("closed.own.test").await), "421");
+    assert_eq!(status(&on_open("modern.own.test").await), "200");
+    let stream = site.tls(site.scene.old_client(), "open.own.test").await.unwrap();
+    assert_eq!(
+        status(&ask(stream, &get("modern.own.test", "/")).await),
+        "421",
+        "it speaks TLS 1.2"
+    );
     let shown = site.scene.authority.sign(&["client"]);
     let stream = site.tls(site.scene.client_with(&shown), "closed.own.test").await.unwrap();
     assert_eq!(status(&ask(stream, &get("closed.own.test", "/")).await), "200");
