@@ -15,12 +15,16 @@ use std::{
     task::Waker,
 };
 
-use bytes::{BufMut, BytesMut};
+#[cfg(feature = "http")]
+use bytes::BufMut;
+use bytes::BytesMut;
+#[cfg(feature = "http")]
 use http::{HeaderMap, StatusCode};
 
 use crate::sync::lock;
 
 /// What may wait to be written. Beyond it, answers are lost that nobody needs.
+#[cfg(feature = "http")]
 const LIMIT: usize = 16 << 10;
 
 /// One connection's way to answer before the final answer; none where that can't be
@@ -47,6 +51,7 @@ struct State {
 }
 
 /// The same for one request.
+#[cfg(feature = "http")]
 #[derive(Clone)]
 pub(crate) struct Informer {
     shared: Arc<Shared>,

@@ -1,5 +1,7 @@
 //! What a container asks for, in its environment and its labels.
 
+// Said in whole, for who compiles this file alone (fuzz).
+#[path = "settings/https.rs"]
 mod https;
 
 use std::{collections::BTreeSet, fmt::Display, str::FromStr, time::Duration};

@@ -1,8 +1,6 @@
 //! Bodies that have to be asked for, and answers before the final one.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use lb_core::{
     http::Options,
     testing::wire::{Backend, Client, End, Reply, Seen},
