@@ -1,11 +1,15 @@
 //! Where requests wait while a service has no endpoint for them.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::time;
 
 use super::{error::Refusal, proxy::Shared, table::Service};
 use crate::{clock, registry::HostPattern};
+
+/// How much longer than a host is remembered those wait who asked for it: they are
+/// to hear that it is forgotten, and who answers for it then, however busy we are.
+const NEWS: Duration = Duration::from_millis(200);
 
 /// Waits until an endpoint of the service is ready, and gives back the service
 /// as it is by then.
@@ -17,6 +21,8 @@ pub(super) async fn wait(shared: &Shared, service: Arc<Service>) -> Result<Arc<S
     }
     let _seat = room.enter(service.options.wait_limit).ok_or(Refusal::QueueFull)?;
     let began = clock::now();
+    let is_remembered = service.plan.endpoints.is_empty();
+    let left = if is_remembered { left.saturating_add(NEWS) } else { left };
     let found = time::timeout(left, ready(shared, &service)).await;
     service.shared.metrics.waited.record(began.elapsed());
     found.ok().flatten().ok_or(Refusal::NoEndpoint)
