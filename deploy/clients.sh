@@ -6,6 +6,8 @@
 . "$(dirname "$0")/common.sh"
 # shellcheck source=proxies.sh
 . deploy/proxies.sh
+# shellcheck source=checks.sh
+. deploy/checks.sh
 
 # It has a trap of its own.
 (install_debian curl=curl h2load=nghttp2-client slowhttptest=slowhttptest)
@@ -53,26 +55,6 @@ begin lb "$programs/lb-bin" --docker=off --control=off --access-log=off \
     --head-timeout=4s --send-timeout=4s
 url=http://$(address lb "listening on http://")
 admin=http://$(address lb "status on http://")
-
-passed=0 failed=0
-check() {
-    local status
-    set +e # not as a condition, where -e has no effect
-    (
-        set -e
-        "${@:2}"
-    ) >"$work/log" 2>&1
-    status=$?
-    set -e
-    if [ "$status" -eq 0 ]; then
-        say "test $1 ... ok"
-        passed=$((passed + 1))
-    else
-        say "test $1 ... FAILED"
-        tail -n 40 "$work/log"
-        failed=$((failed + 1))
-    fi
-}
 
 # ask ARGS: curl's answer, with status, version and new connections in front.
 ask() {
@@ -197,7 +179,4 @@ closed=lb_client_connections_closed_total
 check "slowhttptest: slow headers are cut off" counted "$closed{reason=\"head_timeout\"}"
 check "slowhttptest: slow reads are cut off" counted "$closed{reason=\"send_timeout\"}"
 
-verdict=ok
-[ "$failed" -eq 0 ] || verdict=FAILED
-say "" "test result: $verdict. $passed passed; $failed failed"
-[ "$failed" -eq 0 ]
+verdict

@@ -4,34 +4,13 @@
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 
-log=$(mktemp)
-export HTTP_PORT=0 ADMIN_PORT=0 # any that are free
-passed=0 failed=0
+# shellcheck source=checks.sh
+. deploy/checks.sh
 
-check() {
-    local name="$COMPOSE: $1" status
-    shift
-    # Not as a condition, where -e has no effect.
-    set +e
-    (
-        set -e
-        "$@"
-    ) >"$log" 2>&1
-    status=$?
-    set -e
-    if [ "$status" -eq 0 ]; then
-        say "test $name ... ok"
-        passed=$((passed + 1))
-    else
-        say "test $name ... FAILED"
-        cat "$log"
-        failed=$((failed + 1))
-    fi
-}
+export HTTP_PORT=0 ADMIN_PORT=0 # any that are free
 
 clean() {
     if [ -n "${COMPOSE:-}" ]; then compose down --timeout 1 >/dev/null 2>&1 || true; fi
-    rm -f "$log"
 }
 trap clean EXIT
 trap 'exit 130' INT TERM
@@ -92,16 +71,13 @@ for COMPOSE in "docker compose" docker-compose; do
         continue
     fi
     export COMPOSE COMPOSE_PROJECT_NAME=lb-smoke-$$
-    check "make up starts two apps that answer" starts
-    check "make scale goes up and down" scales
-    check "the health checks pass" is_healthy
-    check "no container has a privilege it doesn't need" has_few_privileges
-    check "make up names the port that is taken" names_the_taken_port
-    check "make down leaves nothing" leaves_nothing
+    check "$COMPOSE: make up starts two apps that answer" starts
+    check "$COMPOSE: make scale goes up and down" scales
+    check "$COMPOSE: the health checks pass" is_healthy
+    check "$COMPOSE: no container has a privilege it doesn't need" has_few_privileges
+    check "$COMPOSE: make up names the port that is taken" names_the_taken_port
+    check "$COMPOSE: make down leaves nothing" leaves_nothing
 done
 
 [ $((passed + failed)) -gt 0 ] || [ -z "${CI:-}" ] || die "no Compose to test with."
-verdict=ok
-[ "$failed" -eq 0 ] || verdict=FAILED
-say "" "test result: $verdict. $passed passed; $failed failed"
-[ "$failed" -eq 0 ]
+verdict

@@ -1,6 +1,6 @@
 //! Has certificates ordered for the hosts that are served, as they come and go.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use lb_core::{
     acme::{Account, InvalidOption, Manager, State, Turn},
@@ -10,7 +10,10 @@ use lb_core::{
 use serde::Serialize;
 use tokio::{task::JoinHandle, time};
 
-use crate::{certificates::Certificates, config::Acme};
+use crate::{
+    certificates::{Certificates, shown},
+    config::Acme,
+};
 
 /// Orders until it is dropped, or told to end.
 pub(crate) struct Orders {
@@ -125,8 +128,4 @@ struct Host {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_try: Option<String>,
-}
-
-fn shown(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
 }

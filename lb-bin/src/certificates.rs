@@ -154,7 +154,8 @@ struct Authority {
     authorities: usize,
 }
 
-fn shown(time: SystemTime) -> String {
+/// As reports have it.
+pub(crate) fn shown(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 

@@ -21,14 +21,19 @@ impl Guard {
     }
 
     /// This is the limit from now on.
-    pub(crate) fn set(&mut self, limit: MemoryLimit) {
+    pub(crate) async fn set(&mut self, limit: MemoryLimit) {
         if std::mem::replace(&mut self.limit, limit) != limit {
+            if let Some(task) = self.task.take() {
+                task.abort();
+                // It may be in the middle of a look, whose word would be the last one.
+                let _ = task.await;
+            }
+            self.pressure.lift();
             self.watch();
         }
     }
 
     fn watch(&mut self) {
-        self.end();
         let (memory, limit) = match self.limit {
             MemoryLimit::Off => return,
             MemoryLimit::Bytes(limit) => (Memory::of_process(), limit),
@@ -44,17 +49,12 @@ impl Guard {
             ),
         }
     }
-
-    fn end(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
-        self.pressure.lift();
-    }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.end();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }

@@ -99,7 +99,7 @@ impl Reloader {
         self.publish(services);
         (self.set_log)(&config.log);
         self.timing.set(&config);
-        self.memory.set(config.limits.memory);
+        self.memory.set(config.limits.memory).await;
 
         let mut done = "the configuration is reloaded".to_owned();
         if let Some(Err(error)) = self.access_log.as_ref().map(AccessLog::reopen) {

@@ -209,15 +209,21 @@ impl Refusal {
 
     /// The answer, in the form that the client wants.
     pub(super) fn response(self, form: Form) -> Response<Bytes> {
+        self.response_as(self.status(), form)
+    }
+
+    /// The same with another status of its kind.
+    fn response_as(self, status: StatusCode, form: Form) -> Response<Bytes> {
         if form == Form::Grpc {
             return self.grpc();
         }
         let (kind, body) = match form {
-            Form::Json => ("application/json", self.json()),
-            _ => ("text/plain; charset=utf-8", self.text().into()),
+            Form::Json => ("application/json", self.json(status)),
+            _ if status == self.status() => (PLAIN, self.text().into()),
+            _ => (PLAIN, format!("{status}: {}\n", self.message())),
         };
         let mut response = Response::new(body.into());
-        *response.status_mut() = self.status();
+        *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         match self {
@@ -249,8 +255,8 @@ impl Refusal {
     }
 
     /// `{"status":503,"reason":"no_endpoint","message":"..."}`
-    fn json(self) -> String {
-        let (status, reason) = (self.status().as_u16(), self.reason());
+    fn json(self, status: StatusCode) -> String {
+        let (status, reason) = (status.as_u16(), self.reason());
         // None of these has a character that would need an escape.
         format!(
             "{{\"status\":{status},\"reason\":\"{reason}\",\"message\":\"{}\"}}\n",
@@ -273,6 +279,8 @@ impl Refusal {
         self.text().split_once(": ").map_or("", |(_, message)| message.trim_end())
     }
 }
+
+const PLAIN: &str = "text/plain; charset=utf-8";
 
 // https://github.com/grpc/grpc/blob/master/doc/statuscodes.md
 const DEADLINE_EXCEEDED: &str = "4";
@@ -317,15 +325,15 @@ impl From<Redirect> for Refused {
 impl Refused {
     /// The answer, in the form that the client wants.
     pub(super) fn response(self, form: Form) -> Response<Bytes> {
-        let response = self.refusal.response(form);
         #[cfg(feature = "tls")]
-        if let (Some(redirect), true) = (self.redirect, form != Form::Grpc) {
-            let (mut head, body) = response.into_parts();
-            head.status = redirect.status;
-            head.headers.insert(header::LOCATION, redirect.location);
-            return Response::from_parts(head, body);
+        if let Some(redirect) = self.redirect {
+            let mut response = self.refusal.response_as(redirect.status, form);
+            if form != Form::Grpc {
+                response.headers_mut().insert(header::LOCATION, redirect.location);
+            }
+            return response;
         }
-        response
+        self.refusal.response(form)
     }
 }
 
@@ -379,7 +387,7 @@ mod tests {
         let connect = Request::connect("a:80").header("content-type", "application/grpc");
         assert_eq!(Form::of(&connect.body(()).unwrap()), Form::Plain);
         for refusal in Refusal::ALL {
-            let json = refusal.json();
+            let json = refusal.json(refusal.status());
             let message = refusal.message();
             assert!(!message.is_empty() && !message.contains(['"', '\\']), "{refusal:?}");
             let expected = format!(

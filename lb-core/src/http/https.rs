@@ -209,7 +209,7 @@ fn is_https_alone(method: HttpsMethod) -> bool {
 
 /// Whether this is the path of a challenge and of nothing else, however the endpoint
 /// reads it: a token is of base64url (RFC 8555, section 8.3).
-fn is_challenge(path: &str) -> bool {
+pub(super) fn is_challenge(path: &str) -> bool {
     path.strip_prefix(Challenges::HTTP01_PATH).is_some_and(|token| {
         token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     })

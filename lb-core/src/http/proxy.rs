@@ -176,7 +176,8 @@ impl Proxy {
         let mut exchange = Exchange::begin(Arc::clone(&self.shared), self.worker, entry);
         exchange.informs(informer);
         #[cfg(feature = "tls")]
-        if let Some(https) = &self.shared.table.load().options.https
+        if super::https::is_challenge(request.uri().path())
+            && let Some(https) = &self.shared.table.load().options.https
             && let Some(answer) = https.challenge(&request)
         {
             exchange.answered(answer.status(), answer.headers(), None);

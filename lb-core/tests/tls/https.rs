@@ -249,6 +249,7 @@ async fn clients_are_sent_to_where_https_is() {
     };
     let answer = send(get("own.test", "/").replace("GET", "POST")).await;
     assert_eq!(status(&answer), "308", "clients repeat it as it was");
+    assert!(answer.ends_with("\r\n\r\n308 Permanent Redirect: this host is served by HTTPS\n"));
     assert_eq!(status(&send(get("other.test", "/")).await), "301", "though there is nothing");
     let challenge = send(get("own.test", "/.well-known/acme-challenge/x")).await;
     assert_eq!(status(&challenge), "200", "who issues certificates comes before there is one");
