@@ -18,9 +18,10 @@ else
     unset LB_IMAGE APP_IMAGE
 fi
 
-# The ACME server that the tests of lb-core order from; they say so if it isn't there.
+# The ACME server that the tests of lb-core order from, and the nginx that lb-bin writes
+# its log like; they say so if one isn't there.
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-    install_debian pebble=pebble || say "No pebble to be had."
+    install_debian pebble=pebble nginx=nginx-light || say "No pebble or no nginx to be had."
 fi
 
 try cargo test --workspace --all-features --locked --no-fail-fast

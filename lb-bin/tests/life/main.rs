@@ -12,6 +12,7 @@ mod lb;
 mod limits;
 mod live;
 mod load;
+mod nginx;
 mod reload;
 mod site;
 mod stop;
