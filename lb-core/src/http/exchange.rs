@@ -239,7 +239,7 @@ impl Exchange {
         }
         let carried = self.carried.take();
         let classes = match (&carried, &self.service) {
-            (Some(carried), _) => &carried.target.classes,
+            (Some(carried), _) => &carried.target.metrics.classes,
             (None, Some(service)) => &service.shared.metrics.local,
             (None, None) => &self.shared.metrics.unrouted,
         };
@@ -247,6 +247,7 @@ impl Exchange {
         let took = clock::now().saturating_duration_since(self.started);
         if let Some(service) = &self.service {
             service.shared.metrics.duration.record(took);
+            service.shared.metrics.sent.increment(self.sent);
         }
         let endpoint = carried.as_ref().map(|carried| &*carried.target.upstream.name);
         if let (Some(log), Some(entry)) = (&self.shared.access_log, self.entry.take()) {
