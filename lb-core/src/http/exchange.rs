@@ -257,7 +257,7 @@ impl Exchange {
         }
         let carried = self.carried.take();
         let classes = match (&carried, &self.service) {
-            (Some(carried), _) => &carried.target.classes,
+            (Some(carried), _) => &carried.target.metrics.classes,
             (None, Some(service)) => &service.shared.metrics.local,
             (None, None) => &self.shared.metrics.unrouted,
         };
@@ -267,6 +267,13 @@ impl Exchange {
         self.phases.answer = self.handed.map(|handed| now.saturating_duration_since(handed));
         if let Some(service) = &self.service {
             service.shared.metrics.duration.record(took);
+            service.shared.metrics.sent.increment(self.sent);
+            if let (Some(first_byte), Some(_)) = (self.phases.first_byte, &carried) {
+                service.shared.metrics.first_byte.record(first_byte);
+            }
+        }
+        if let (Some(answer), Some(carried)) = (self.phases.answer, &carried) {
+            carried.target.metrics.duration.record(answer);
         }
         if let Some(entry) = self.entry.take() {
             let endpoint = carried.as_ref().map(|carried| &carried.target.upstream.name);
