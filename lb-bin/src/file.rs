@@ -67,6 +67,8 @@ pub(crate) struct File {
     pub(crate) memory_limit: Option<Scalar>,
     pub(crate) workers: Option<Scalar>,
     pub(crate) access_log: Option<Scalar>,
+    pub(crate) log_format: Option<Scalar>,
+    pub(crate) log_format_escape: Option<Scalar>,
     pub(crate) log: Option<Scalar>,
     pub(crate) service: Vec<Service>,
 }

@@ -12,7 +12,7 @@ use lb_core::{
     registry::Registration,
 };
 use metrics::{Counter, Gauge, counter, gauge};
-use tokio::time;
+use tokio::{task, time};
 
 use crate::{
     certificates::Certificates,
@@ -100,10 +100,15 @@ impl Reloader {
         self.memory.set(config.limits.memory).await;
 
         let mut done = "the configuration is reloaded".to_owned();
-        if let Some(Err(error)) = self.access_log.as_ref().map(AccessLog::reopen) {
-            done += &format!(
-                "; the access log can't be opened anew and goes on in the old file: {error}"
-            );
+        if let Some(log) = self.access_log.clone() {
+            log.set_format(&config.access_log.format);
+            // What is written to may hang.
+            let reopened = task::spawn_blocking(move || log.reopen()).await;
+            if let Err(error) = reopened.unwrap_or_else(|error| Err(error.into())) {
+                done += &format!(
+                    "; the access log can't be opened anew and goes on in the old file: {error}"
+                );
+            }
         }
         let fixed = fixed(&self.config, &config);
         if fixed.is_empty() {
@@ -190,6 +195,7 @@ pub(crate) fn options(
 fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
     let listeners = |config: &Config| config.https.as_ref().map(|https| https.listeners.clone());
     let orders = |config: &Config| config.acme.clone();
+    let destination = |config: &Config| config.access_log.destination.clone();
     [
         ("--listen", before.listen != now.listen),
         ("how certificates are ordered", orders(before) != orders(now)),
@@ -199,7 +205,7 @@ fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
         ("--control", before.control != now.control),
         ("--docker", before.docker != now.docker),
         ("--workers", before.workers != now.workers),
-        ("--access-log", before.access_log != now.access_log),
+        ("--access-log", destination(before) != destination(now)),
         ("limits of connections", before.limits.server != now.limits.server),
     ]
     .into_iter()

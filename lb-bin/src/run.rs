@@ -31,7 +31,7 @@ use crate::{
     admin::{self, Admin},
     balancer::{Balancer, Task},
     certificates::Certificates,
-    config::Config,
+    config::{self, Config},
     configured,
     control::{Claim, Control},
     memory::Guard,
@@ -303,11 +303,15 @@ async fn sockets(
 }
 
 fn access_log(config: &Config) -> anyhow::Result<Option<AccessLog>> {
-    let Some(destination) = config.access_log.clone() else { return Ok(None) };
-    let shown = format!("{destination:?}");
-    AccessLog::open(destination, config.workers())
-        .map(Some)
-        .with_context(|| format!("can't open the access log {shown}; see --access-log"))
+    let config::AccessLog { destination, format, warnings } = &config.access_log;
+    let Some(destination) = destination else { return Ok(None) };
+    let log = AccessLog::open(destination.clone(), config.workers())
+        .with_context(|| format!("can't open the access log {destination:?}; see --access-log"))?;
+    log.set_format(format);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(Some(log))
 }
 
 /// Who connects already waits in the sockets' queues; to be told that nobody

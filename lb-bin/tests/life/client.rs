@@ -47,6 +47,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.0.write_all(request.as_bytes()).await
     }
 
+    /// Whatever there is to say, byte for byte.
+    pub(crate) async fn say(&mut self, request: &[u8]) -> io::Result<Answer> {
+        self.0.write_all(request).await?;
+        self.receive().await
+    }
+
     pub(crate) async fn post(&mut self, host: &str, path: &str, body: &str) -> io::Result<()> {
         let length = body.len();
         let request = format!(

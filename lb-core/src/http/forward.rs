@@ -88,7 +88,7 @@ pub(super) async fn forward(
             started = clock::now();
             continue;
         };
-        exchange.attempted();
+        exchange.attempted(target.upstream.address, started);
         let (upstream, metrics) = (&target.upstream, &service.shared.metrics);
         let mut handed = started;
         let connected = match upstream.pooled(worker, client, repeatable, surprised) {

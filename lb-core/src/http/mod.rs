@@ -57,7 +57,7 @@ mod upstream;
 #[cfg(feature = "tls")]
 mod upstream_tls;
 
-pub use access_log::{AccessLog, Destination};
+pub use access_log::{AccessLog, Destination, Escape, EscapeError, LogFormat, LogFormatError};
 pub use body::{RequestBody, ResponseBody};
 pub use controls::{Controls, DrainError};
 pub use driver::Driver;

@@ -2,8 +2,8 @@
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(in crate::http) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(in crate::http) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Longer ones are no names but a way to fill logs.
@@ -41,12 +41,12 @@ fn has_one(headers: &HeaderMap, name: &HeaderName, is_fine: impl Fn(&[u8]) -> bo
     values.next().is_some_and(|value| is_fine(value.as_bytes())) && values.next().is_none()
 }
 
-fn is_request_id(id: &[u8]) -> bool {
+pub(in crate::http) fn is_request_id(id: &[u8]) -> bool {
     (1..=LONGEST_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
 }
 
 /// `VERSION-TRACE-PARENT-FLAGS`, each in lower-case hexadecimal digits.
-fn is_traceparent(value: &[u8]) -> bool {
+pub(in crate::http) fn is_traceparent(value: &[u8]) -> bool {
     let Some((known, rest)) = value.split_at_checked(55) else { return false };
     let is_hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let is_set = |part: &[u8]| part.iter().any(|&byte| byte != b'0');
