@@ -161,7 +161,8 @@ mod tests {
     #[test]
     fn nothing_is_added_where_nobody_asks() {
         let mut headers = HeaderMap::new();
-        let mut forwarding = Forwarding { request_id: false, trace: false, ..Forwarding::default() };
+        let mut forwarding =
+            Forwarding { request_id: false, trace: false, ..Forwarding::default() };
         forwarding.name(&mut headers, Traced::Off);
         forwarding.name(&mut headers, Traced::No);
         assert!(headers.is_empty());

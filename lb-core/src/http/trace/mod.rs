@@ -20,8 +20,8 @@ use ::http::{Method, StatusCode, Version};
 
 use crate::{endpoint::EndpointId, registry::Protocol};
 
-pub(super) use parent::Parent;
-pub(super) use recording::Recording;
+pub(super) use parent::{Parent, TRACEPARENT, TRACESTATE, hex};
+pub(super) use recording::{Recording, why_not_connected};
 use sampler::Sampler;
 
 /// Which requests are traced, and who gets the traces. Clones share both.
@@ -87,6 +87,8 @@ pub struct Trace {
     /// [`Refusal::reason`](super::Refusal::reason), another one of the access log, or
     /// `client_left`.
     pub reason: Option<&'static str>,
+    /// Whether all of the answer was sent, or it became a tunnel, which anybody may end.
+    pub is_whole: bool,
     /// The attempts at endpoints, in their order.
     pub attempts: Vec<Attempt>,
 }

@@ -91,6 +91,7 @@ impl Recording {
             service: None,
             status: None,
             reason: None,
+            is_whole: false,
             attempts: Vec::new(),
         };
         Self { trace, context, is_new: parent.is_none(), began, attempt: None }
@@ -179,8 +180,8 @@ impl Recording {
         service: Option<Arc<str>>,
     ) -> Trace {
         let is_tunnel = self.trace.status == Some(StatusCode::SWITCHING_PROTOCOLS);
-        // Somebody has to be the first to close a tunnel.
-        let reason = reason.or_else(|| (!complete && !is_tunnel).then_some(CLIENT_LEFT));
+        self.trace.is_whole = complete || is_tunnel && reason.is_none();
+        let reason = reason.or_else(|| (!self.trace.is_whole).then_some(CLIENT_LEFT));
         self.failed(reason);
         self.trace.took = clock::now().saturating_duration_since(self.began);
         (self.trace.reason, self.trace.service) = (reason, service);
