@@ -12,11 +12,10 @@ use crate::{
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
 async fn ask(client: &mut Client, flags: &str) {
-    client
-        .write(&format!(
-            "GET / HTTP/1.1\r\nhost: {HOST}\r\ntraceparent: 00-{TRACE}-b7ad6b7169203331-{flags}\r\n\r\n"
-        ))
-        .await;
+    let request = format!(
+        "GET / HTTP/1.1\r\nhost: {HOST}\r\ntraceparent: 00-{TRACE}-b7ad6b7169203331-{flags}\r\n\r\n"
+    );
+    client.write(&request).await.unwrap();
     assert_eq!(client.receive().await.unwrap().status, 200);
 }
 

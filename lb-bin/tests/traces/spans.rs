@@ -31,7 +31,7 @@ async fn they_are_those_of_the_conventions() {
              x-forwarded-proto: https\r\ntracestate: a=1\r\n\
              traceparent: 00-{TRACE}-b7ad6b7169203331-01\r\n\r\n"
         );
-        client.write(&head).await;
+        client.write(&head).await.unwrap();
         assert_eq!(client.receive().await.unwrap().status, 404);
 
         let spans = collector.take(2).await;
@@ -155,7 +155,7 @@ async fn what_the_balancer_answers_itself_has_one_of_its_own() {
     assert_eq!((server.says("error.type").as_str(), server.is_failed()), ("no_route", true));
 
     let mut client = lb.client().await;
-    client.write(&format!("BREW / HTTP/1.1\r\nhost: {HOST}\r\n\r\n")).await;
+    client.write(&format!("BREW / HTTP/1.1\r\nhost: {HOST}\r\n\r\n")).await.unwrap();
     assert_eq!(client.receive().await.unwrap().status, 200);
     let spans = collector.take(2).await;
     for (kind, name) in [(SpanKind::Server, "HTTP app.local"), (SpanKind::Client, "HTTP")] {
