@@ -2,10 +2,10 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use http::{HeaderName, Uri, uri::PathAndQuery};
+use http::{HeaderName, Uri};
 
 use super::{
-    parse::{number, share, truth, unless_off},
+    parse::{number, share, truth},
     setting::{Invalid, Origins, Setting},
 };
 use crate::{
@@ -85,29 +85,29 @@ pub(super) fn traces(
     };
     // What is meant for traces alone outranks what is for everything.
     let otlp = |of_traces, of_all| env(of_traces).or_else(|| env(of_all));
-    let ours = setting("traces", &typed.traces, &file.traces)
-        .map(|given| given.parse(|text| unless_off(text, |text| url(text, true))));
-    let url = match ours {
-        Some(ours) => ours?,
+    let url = match setting("traces", &typed.traces, &file.traces) {
+        Some(given) if given.value.trim() == "off" => None,
+        Some(given) => Some(url(&given, |url| match url.path() {
+            "/" => format!("{}{PATH}", given.value.trim().trim_end_matches('/')),
+            _ => given.value.trim().to_owned(),
+        })?),
         None if !wanted(&env)? => None,
         None => match env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
-            Some(given) => Some(given.parse(|text| url(text, false))?),
-            None => env("OTEL_EXPORTER_OTLP_ENDPOINT")
-                .map(|given| given.parse(|text| url(&below(text), false)))
-                .transpose()?,
+            Some(given) => Some(url(&given, |_| given.value.trim().to_owned())?),
+            None => match env("OTEL_EXPORTER_OTLP_ENDPOINT") {
+                Some(given) => Some(url(&given, |_| {
+                    format!("{}{PATH}", given.value.trim().trim_end_matches('/'))
+                })?),
+                None => None,
+            },
         },
     };
     let protocol = setting("traces_protocol", &typed.traces_protocol, &file.traces_protocol)
         .or_else(|| otlp("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"));
-    let share = match setting("traces_sample", &typed.traces_sample, &file.traces_sample) {
-        Some(given) => Some(given.parse(share)?),
-        None => None,
-    };
+    let sample = setting("traces_sample", &typed.traces_sample, &file.traces_sample);
     let Some(url) = url else {
-        // Who says a share wants it to be one, collector or not.
-        if let Some(given) = protocol {
-            given.parse(self::protocol)?;
-        }
+        // What is said all the same has to be right.
+        sample.map(|given| given.parse(share)).transpose()?;
         return Ok(None);
     };
     let usual =
@@ -126,7 +126,10 @@ pub(super) fn traces(
     Ok(Some(Traces {
         url,
         protocol: protocol.map_or(Ok(usual), |given| given.parse(self::protocol))?,
-        share: share.map_or_else(|| sampler(&env), Ok)?,
+        share: match sample {
+            Some(given) => given.parse(share)?,
+            None => sampler(&env)?,
+        },
         ca: otlp("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE")
             .map(|given| given.value.trim().into()),
         timeout: otlp("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
@@ -151,29 +154,23 @@ fn wanted(env: &impl Fn(&'static str) -> Option<Setting>) -> Result<bool, Invali
     Ok(!disabled && exporters.is_none_or(otlp))
 }
 
-/// Whose URL it is, is up to the caller; if it `may_be_short`, it is completed.
-fn url(text: &str, may_be_short: bool) -> Result<Uri, String> {
-    const FORM: &str = "write the collector's URL, as http://collector:4318";
-    let url: Uri = text.parse().map_err(|_| FORM.to_owned())?;
-    if !matches!(url.scheme_str(), Some("http" | "https")) {
-        return Err(FORM.into());
+/// The URL that traces are sent to, which follows from what was said.
+fn url(given: &Setting, full: impl FnOnce(&Uri) -> String) -> Result<Uri, Invalid> {
+    if given.value.contains('@') {
+        return Err(Invalid {
+            key: given.key.clone(),
+            value: "(not shown)".into(),
+            remedy: "write it without a name and a password: what a collector is to be shown \
+                     belongs into OTEL_EXPORTER_OTLP_HEADERS"
+                .into(),
+        });
     }
-    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err("write it without a name and a password: what a collector is to be shown \
-                    belongs into OTEL_EXPORTER_OTLP_HEADERS"
-            .into());
-    }
-    if !may_be_short || url.path() != "/" {
-        return Ok(url);
-    }
-    let mut parts = url.into_parts();
-    parts.path_and_query = Some(PathAndQuery::from_static(PATH));
-    Uri::from_parts(parts).map_err(|error| error.to_string())
-}
-
-/// Where traces go below the URL of a collector.
-fn below(url: &str) -> String {
-    format!("{}{PATH}", url.trim_end_matches('/'))
+    given.parse(|text| {
+        let said = text.parse::<Uri>().ok();
+        let said = said.filter(|url| matches!(url.scheme_str(), Some("http" | "https")));
+        let url = said.and_then(|said| full(&said).parse().ok());
+        url.ok_or_else(|| "write the collector's URL, as http://collector:4318".to_owned())
+    })
 }
 
 fn protocol(text: &str) -> Result<TracesProtocol, String> {

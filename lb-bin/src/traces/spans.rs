@@ -233,3 +233,31 @@ fn version(version: Version) -> Option<&'static str> {
 fn is_container(id: &str) -> bool {
     id.len() == 64 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports_are_told_apart() {
+        for (host, expected) in [
+            ("app.local", ("app.local", None)),
+            ("app.local:8080", ("app.local", Some(8080))),
+            ("10.0.0.1:80", ("10.0.0.1", Some(80))),
+            ("[2001:db8::1]:443", ("2001:db8::1", Some(443))),
+            ("[2001:db8::1]", ("2001:db8::1", None)),
+            ("app.local:http", ("app.local", None)),
+            ("", ("", None)),
+        ] {
+            assert_eq!(split(host), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn containers_are_known_by_their_ids() {
+        assert!(is_container(&"0a".repeat(32)));
+        for other in ["10.0.0.1:80", &"0A".repeat(32), &"0a".repeat(31)] {
+            assert!(!is_container(other), "{other}");
+        }
+    }
+}
