@@ -52,6 +52,7 @@ mod replay;
 mod table;
 mod tap;
 mod timeouts;
+mod trace;
 mod upgrade;
 mod upstream;
 #[cfg(feature = "tls")]
@@ -70,5 +71,6 @@ pub use options::Options;
 pub use plane::{EndpointReport, Plane, ServiceReport, Standing};
 pub use proxy::Proxy;
 pub use tap::{End, Sample, Seen, Watch};
+pub use trace::{Attempt, Sink, Trace, Traces};
 #[cfg(feature = "tls")]
 pub use upstream_tls::UpstreamTls;
