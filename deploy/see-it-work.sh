@@ -166,13 +166,17 @@ TEXT
 TEXT
 }
 
-# holds SCENARIO: all of it answered well, by each of the containers.
+# holds SCENARIO GROUPS: all of it answered well, by each of the containers, and asked by
+# the thread groups of that scenario only.
 holds() {
-    local app told=$work/jmeter
+    local app groups told=$work/jmeter
     SCENARIO=$1 THREADS=10 DURATION=5 ARGS="-Jpause=20 -Jjmeterengine.nongui.port=0" \
         deploy/jmeter.sh >"$told" || { cat "$told" && return 1; }
     says "$told" '  all +[0-9]{2,} +0 failed'
     for app in $(apps); do says "$told" "  $app +[0-9]+ answered +0 failed"; done
+    groups=$(awk -F, 'NR > 1 { print $3 }' "$(target_dir)/jmeter/$1.csv" | sort -u | paste -sd,)
+    say "thread groups: $groups"
+    [ "$groups" = "$2" ]
 }
 
 # with PROGRAMS NAME COMMAND...: checks it where these are.
@@ -195,9 +199,9 @@ fi
 check "make logstalgia: what it is told" is_converted
 with "Xvfb logstalgia" "make logstalgia: each container is a paddle" is_seen
 if [ -z "${PICTURE:-}" ]; then
-    for scenario in ramp spike soak; do
-        with jmeter "make jmeter: $scenario" holds "$scenario"
-    done
+    with jmeter "make jmeter: ramp" holds ramp ramp
+    with jmeter "make jmeter: spike" holds spike "spike: base,spike: peak"
+    with jmeter "make jmeter: soak" holds soak soak
 fi
 
 verdict
