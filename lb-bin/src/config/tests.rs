@@ -465,6 +465,10 @@ fn what_is_wrong_with_traces_is_said_without_secrets() {
         assert!(error.starts_with(said), "{error}");
         assert!(!error.contains("s3cret"), "{error}");
     }
+    let ca = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere");
+    assert!(read(&[], &[url, ca]).is_ok(), "nobody is asked for a certificate");
+    let error = read(&["--traces=https://a"], &[ca]).unwrap_err();
+    assert!(error.starts_with("OTEL_EXPORTER_OTLP_CERTIFICATE is \"/nowhere\": "), "{error}");
     let fine = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cret, x-a=b=c,");
     assert!(read(&[], &[url, fine]).unwrap().traces.is_some());
 }
