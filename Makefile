@@ -3,7 +3,7 @@
 # Ctrl-C leaves nothing half-written that a later run would take for whole.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help up scale down logs demo images test fuzz chaos soak bench compare overhead peers routing simulate fmt lint doc release-check correctness clients attacks
+.PHONY: help up scale down logs demo images test fuzz chaos soak bench compare overhead peers routing simulate fmt lint doc release-check correctness clients attacks metrics-doc
 
 CARGO ?= cargo
 
@@ -69,6 +69,9 @@ routing: images ## Time from "listens" to the first request, over 20 containers
 
 simulate: ## Every algorithm in every kind of trouble, simulated: ARGS="--scenario slow"
 	$(CARGO) run --release --locked -p benches --bin simulate -- $(ARGS)
+
+metrics-doc: ## Writes docs/metrics.md anew, from the descriptions in the code
+	LB_METRICS_DOC=write $(CARGO) test --quiet --locked -p lb-bin --bin lb-bin metrics::reference
 
 fmt: ## Formats the code
 	$(CARGO) fmt

@@ -13,7 +13,7 @@ use lb_core::{http::AccessLog, server::Running};
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::{Mutex, mpsc, oneshot},
-    task::JoinHandle,
+    task::{self, JoinHandle},
     time::{self, Instant},
 };
 
@@ -159,14 +159,15 @@ impl Balancer {
         }
     }
 
+    /// What is written to may hang, and signals that come meanwhile are not to wait.
     fn reopen(&self) {
-        match self.access_log.as_ref().map(AccessLog::reopen) {
-            Some(Ok(())) => tracing::info!("the access log is opened anew"),
-            Some(Err(error)) => {
+        let Some(log) = self.access_log.clone() else { return };
+        task::spawn_blocking(move || match log.reopen() {
+            Ok(()) => tracing::info!("the access log is opened anew"),
+            Err(error) => {
                 tracing::error!(%error, "the access log can't be opened anew; it goes on in the old file");
             }
-            None => {}
-        }
+        });
     }
 
     /// Copies of all sockets, the control socket first.
@@ -248,8 +249,8 @@ impl Balancer {
         drop(claim);
         self.driver.abort();
         self.upkeep.abort();
-        if let Some(log) = access_log {
-            log.flush();
+        if let Some(Err(error)) = access_log.as_ref().map(AccessLog::flush) {
+            tracing::warn!(%error, "the last lines of the access log are lost");
         }
         match ended? {
             0 => tracing::info!("stopped"),

@@ -316,6 +316,30 @@ pub(crate) struct Options {
     )]
     pub(crate) access_log: Option<String>,
 
+    /// What a line of that says: `default`, `nginx-proxy`, `combined`, `json`,
+    /// `nginx-proxy-json`, `logstalgia`, or text with nginx's variables, such as
+    /// `$remote_addr "$request" $status`; docs/access-log.md has all of them.
+    /// [default: default, or LOG_FORMAT, LOG_JSON]
+    #[arg(
+        long,
+        env = "LB_LOG_FORMAT",
+        global = true,
+        value_name = "NAME|TEXT",
+        help_heading = "Logging"
+    )]
+    pub(crate) log_format: Option<String>,
+
+    /// How what clients say is written in such a text: `default`, `json` or `none`, as
+    /// nginx does. [default: default, or LOG_FORMAT_ESCAPE]
+    #[arg(
+        long,
+        env = "LB_LOG_FORMAT_ESCAPE",
+        global = true,
+        value_name = "HOW",
+        help_heading = "Logging"
+    )]
+    pub(crate) log_format_escape: Option<String>,
+
     /// What is told on standard error: `error`, `warn`, `info`, `debug`, or a
     /// filter such as `info,lb_docker=debug`. [default: info]
     #[arg(long, env = "LB_LOG", global = true, value_name = "LEVEL", help_heading = "Logging")]

@@ -70,6 +70,8 @@ pub(crate) struct File {
     pub(crate) traces_sample: Option<Scalar>,
     pub(crate) workers: Option<Scalar>,
     pub(crate) access_log: Option<Scalar>,
+    pub(crate) log_format: Option<Scalar>,
+    pub(crate) log_format_escape: Option<Scalar>,
     pub(crate) log: Option<Scalar>,
     pub(crate) service: Vec<Service>,
 }

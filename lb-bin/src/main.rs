@@ -14,6 +14,8 @@ mod file;
 mod inherited;
 mod live;
 mod memory;
+mod metrics;
+mod process;
 mod reload;
 mod report;
 mod run;

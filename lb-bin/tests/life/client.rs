@@ -46,6 +46,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.write(&format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await
     }
 
+    /// Whatever there is to say, byte for byte.
+    pub(crate) async fn say(&mut self, request: &[u8]) -> io::Result<Answer> {
+        self.0.write_all(request).await?;
+        self.receive().await
+    }
+
     pub(crate) async fn post(&mut self, host: &str, path: &str, body: &str) -> io::Result<()> {
         let length = body.len();
         let request = format!(

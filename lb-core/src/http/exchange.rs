@@ -1,5 +1,5 @@
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,7 +18,7 @@ use super::{
     head,
     progress::Progress,
     proxy::Shared,
-    record::{Phases, Record},
+    record::{Phases, Record, Try},
     table::{Service, Target},
     timeouts::Timeouts,
     trace::Recording,
@@ -40,6 +40,8 @@ pub(super) struct Exchange {
     outcome: Outcome,
     sent: u64,
     attempts: u32,
+    /// To whom the last one is made, and since when.
+    attempt: Option<(SocketAddr, Instant)>,
     phases: Phases,
     /// When it was handed to whoever answered it.
     handed: Option<Instant>,
@@ -79,6 +81,7 @@ impl Exchange {
             outcome: Outcome::Success,
             sent: 0,
             attempts: 0,
+            attempt: None,
             phases: Phases::default(),
             handed: None,
             reason: None,
@@ -130,8 +133,13 @@ impl Exchange {
     }
 
     /// It is about to be sent to an endpoint, for the first time or again.
-    pub(super) fn attempted(&mut self, upstream: &Upstream) {
+    pub(super) fn attempted(&mut self, upstream: &Upstream, now: Instant) {
+        let failed = self.tried(now, Some(StatusCode::BAD_GATEWAY));
+        if let (Some(entry), Some(failed)) = (&mut self.entry, failed) {
+            entry.failed(failed);
+        }
         self.attempts = self.attempts.saturating_add(1);
+        self.attempt = Some((upstream.address, now));
         self.phases = Phases::default();
         if let Some(recording) = &mut self.recording {
             recording.attempt(upstream);
@@ -173,6 +181,20 @@ impl Exchange {
     pub(super) fn speaks_for(&mut self, origin: Option<IpAddr>) {
         if let (Some(entry), Some(origin)) = (&mut self.entry, origin) {
             entry.speaks_for(origin);
+        }
+    }
+
+    /// It is passed on with these headers.
+    pub(super) fn is_passed_on(&mut self, headers: &HeaderMap) {
+        if let Some(entry) = &mut self.entry {
+            entry.is_passed_on(headers);
+        }
+    }
+
+    /// An endpoint answers with these headers.
+    pub(super) fn hears(&mut self, headers: &HeaderMap) {
+        if let Some(entry) = &mut self.entry {
+            entry.hears(headers);
         }
     }
 
@@ -280,6 +302,9 @@ impl Exchange {
             _ => load::outcome(status, headers),
         };
         self.carried = carried;
+        if let Some(entry) = &mut self.entry {
+            entry.answers(status, headers);
+        }
     }
 
     /// So many more bytes of the body have passed.
@@ -313,7 +338,7 @@ impl Exchange {
         }
         let carried = self.carried.take();
         let classes = match (&carried, &self.service) {
-            (Some(carried), _) => &carried.target.classes,
+            (Some(carried), _) => &carried.target.metrics.classes,
             (None, Some(service)) => &service.shared.metrics.local,
             (None, None) => &self.shared.metrics.unrouted,
         };
@@ -323,10 +348,17 @@ impl Exchange {
         self.phases.answer = self.handed.map(|handed| now.saturating_duration_since(handed));
         if let Some(service) = &self.service {
             service.shared.metrics.duration.record(took);
+            service.shared.metrics.sent.increment(self.sent);
+            if let (Some(first_byte), Some(_)) = (self.phases.first_byte, &carried) {
+                service.shared.metrics.first_byte.record(first_byte);
+            }
+        }
+        if let (Some(answer), Some(carried)) = (self.phases.answer, &carried) {
+            carried.target.metrics.duration.record(answer);
         }
         if let Some(entry) = self.entry.take() {
             let endpoint = carried.as_ref().map(|carried| &carried.target.upstream.name);
-            let record = self.record(endpoint, took);
+            let record = self.record(endpoint, now, complete);
             if let Some(log) = &self.shared.access_log {
                 log.write(self.worker, &entry, &record);
             }
@@ -348,27 +380,52 @@ impl Exchange {
         }
     }
 
-    fn record<'a>(&'a self, endpoint: Option<&'a Arc<str>>, took: Duration) -> Record<'a> {
+    fn record<'a>(
+        &'a self,
+        endpoint: Option<&'a Arc<str>>,
+        now: Instant,
+        complete: bool,
+    ) -> Record<'a> {
+        let status = match (endpoint, self.status) {
+            (Some(_), status) | (None, status @ StatusCode::GATEWAY_TIMEOUT) => Some(status),
+            (None, status) if status == LEFT => None,
+            (None, _) => Some(StatusCode::BAD_GATEWAY),
+        };
         Record {
             service: self.service.as_ref().map(|service| &service.name),
             endpoint,
             status: self.status,
+            received: self.progress().map_or(0, Progress::received),
             sent: self.sent,
-            took,
+            // A tunnel has no end but this one.
+            complete: complete || self.status == StatusCode::SWITCHING_PROTOCOLS,
+            took: now.saturating_duration_since(self.started),
             phases: self.phases,
             attempts: self.attempts,
+            attempt: self.tried(now, status),
             reason: self.reason,
             failed: self.outcome == Outcome::Failure,
         }
     }
+
+    /// The last attempt, as it is now.
+    fn tried(&self, now: Instant, status: Option<StatusCode>) -> Option<Try> {
+        let (address, since) = self.attempt?;
+        let Phases { connect, first_byte, .. } = self.phases;
+        let took = now.saturating_duration_since(since);
+        Some(Try { address, took, connect, first_byte, status })
+    }
 }
+
+/// What nginx says of clients that leave before they are answered.
+const LEFT: u16 = 499;
 
 /// An exchange that ends before its head is sent, because the client has left,
 /// is recorded as nginx does: 499.
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.finished {
-            self.status = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
+            self.status = StatusCode::from_u16(LEFT).unwrap_or(StatusCode::BAD_REQUEST);
             self.finish(false);
         }
     }

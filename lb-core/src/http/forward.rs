@@ -90,7 +90,7 @@ pub(super) async fn forward(
             continue;
         };
         let (upstream, metrics) = (&target.upstream, &service.shared.metrics);
-        exchange.attempted(upstream);
+        exchange.attempted(upstream, started);
         let mut handed = started;
         let connected = match upstream.pooled(worker, client, repeatable, surprised) {
             Some(connection) => Ok(connection),

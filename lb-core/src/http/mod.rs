@@ -25,7 +25,9 @@ mod client;
 mod connection;
 mod controls;
 mod dial;
+mod drains;
 mod driver;
+mod entry;
 mod error;
 mod exchange;
 mod expectation;
@@ -56,7 +58,7 @@ mod upstream;
 #[cfg(feature = "tls")]
 mod upstream_tls;
 
-pub use access_log::{AccessLog, Destination};
+pub use access_log::{AccessLog, Destination, Escape, EscapeError, LogFormat, LogFormatError};
 pub use body::{RequestBody, ResponseBody};
 pub use controls::{Controls, DrainError};
 pub use driver::Driver;

@@ -178,7 +178,10 @@ impl Proxy {
         informer: Option<Informer>,
     ) -> Response<ResponseBody> {
         let is_told = self.shared.access_log.is_some() || self.shared.tap.is_watched();
-        let entry = is_told.then(|| Entry::new(&request, Arc::clone(&self.client)));
+        let mut entry = is_told.then(|| Entry::new(&request, Arc::clone(&self.client)));
+        if let (Some(entry), Some(log)) = (&mut entry, &self.shared.access_log) {
+            log.note(self.worker, entry, &request);
+        }
         let mut exchange = Exchange::begin(Arc::clone(&self.shared), self.worker, entry);
         exchange.informs(informer);
         if let Some(traces) = &self.shared.traces {
@@ -278,6 +281,7 @@ impl Proxy {
         exchange.name(&mut head.headers, &options.forwarding, sent.origin);
         drop(table);
         exchange.speaks_for(sent.origin);
+        exchange.is_passed_on(&head.headers);
         let upgrade = sent.upgrade;
         let request = Request::from_parts(head, body);
 
@@ -330,6 +334,7 @@ impl Answer {
             carried.connection = None;
         }
         let version = response.version();
+        exchange.hears(response.headers());
         head::to_client(response.headers_mut(), upgraded);
         if closes && !upgraded {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -7,7 +7,7 @@ use super::{
     Forwarding,
 };
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(in crate::http) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longer ones are no names but a way to fill logs.
 const LONGEST_ID: usize = 128;
@@ -68,7 +68,7 @@ fn has_request_id(headers: &HeaderMap) -> bool {
     values.next().is_some_and(|id| is_request_id(id.as_bytes())) && values.next().is_none()
 }
 
-fn is_request_id(id: &[u8]) -> bool {
+pub(in crate::http) fn is_request_id(id: &[u8]) -> bool {
     (1..=LONGEST_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
 }
 
