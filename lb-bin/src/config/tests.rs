@@ -369,69 +369,6 @@ fn services_say_how_they_are_served_by_https() {
 }
 
 #[test]
-fn the_format_of_the_log_is_a_name_or_a_text() {
-    let format = |flags: &[&str], env: &[(&str, &str)]| {
-        let log = read(flags, env).unwrap().access_log;
-        assert_eq!(log.warnings, Vec::<String>::new());
-        log.format
-    };
-    let own = "$host $status";
-    let named = |name: &str| name.parse::<LogFormat>().unwrap();
-    let written_as = |text: &str, escape| LogFormat::new(text, escape).unwrap();
-    for (flags, env, expected) in [
-        (&["--log-format=combined"][..], &[][..], named("combined")),
-        (&["--log-format=$host $status"], &[], named(own)),
-        (&["--log-format", own, "--log-format-escape=json"], &[], written_as(own, Escape::Json)),
-        (&["--log-format-escape=none"], &[], written_as("default", Escape::None)),
-        (
-            &["--log-format=json"],
-            &[("LOG_FORMAT", own), ("LOG_FORMAT_ESCAPE", "none")],
-            named("json"),
-        ),
-        // nginx-proxy's.
-        (&[], &[("LOG_FORMAT", own)], named(own)),
-        (&[], &[("LOG_FORMAT", own), ("LOG_FORMAT_ESCAPE", "json")], written_as(own, Escape::Json)),
-        (&[], &[("LOG_FORMAT", own), ("LOG_JSON", "true")], written_as(own, Escape::Json)),
-        (&[], &[("LOG_FORMAT_ESCAPE", "json")], written_as("default", Escape::Json)),
-        (&[], &[("LOG_JSON", "true"), ("LOG_FORMAT_ESCAPE", "none")], named("nginx-proxy-json")),
-        (&[], &[("LOG_JSON", "false")], LogFormat::default()),
-        (&[], &[("LOG_FORMAT", "logstalgia")], named("logstalgia")),
-    ] {
-        assert_eq!(format(flags, env), expected, "{flags:?} {env:?}");
-    }
-    let file = "log_format = '$host \"$status\"'\nlog_format_escape = 'none'";
-    let log = written(file).unwrap().access_log;
-    assert_eq!(log.format, written_as("$host \"$status\"", Escape::None));
-}
-
-#[test]
-fn a_format_of_ours_is_right_and_one_of_nginx_proxy_does_its_best() {
-    for (flag, expected) in [
-        (
-            "--log-format=$stauts",
-            "--log-format is \"$stauts\": $stauts (character 1) is no variable",
-        ),
-        ("--log-format=jsn", "--log-format is \"jsn\": it has no variable, such as $status"),
-        ("--log-format-escape=yes", "--log-format-escape is \"yes\": write default, json or none"),
-    ] {
-        let error = read(&[flag], &[]).unwrap_err();
-        assert!(error.starts_with(expected), "{error}");
-    }
-    let error = read(&["--log-format=json", "--log-format-escape=none"], &[]).unwrap_err();
-    assert!(error.starts_with("--log-format is \"json\": json has a way of its own"), "{error}");
-    let error = read(&[], &[("LOG_FORMAT_ESCAPE", "xml")]).unwrap_err();
-    assert!(error.starts_with("LOG_FORMAT_ESCAPE is \"xml\": write default"), "{error}");
-
-    let log = read(&[], &[("LOG_FORMAT", "$status $upstream_cache_status")]).unwrap().access_log;
-    assert_eq!(log.format.to_string(), "${status} -");
-    assert_eq!(
-        log.warnings,
-        ["LOG_FORMAT is \"$status $upstream_cache_status\": $upstream_cache_status (character 9) \
-          is one of nginx that can't be had here: nothing is cached here, or leave it out"]
-    );
-}
-
-#[test]
 fn traces_are_sent_where_it_is_said() {
     let off: [(&[&str], &[(&str, &str)]); 5] = [
         (&[], &[]),
@@ -529,6 +466,73 @@ fn what_is_wrong_with_traces_is_said_without_secrets() {
         assert!(error.starts_with(said), "{error}");
         assert!(!error.contains("s3cret"), "{error}");
     }
+    let ca = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere");
+    assert!(read(&[], &[url, ca]).is_ok(), "nobody is asked for a certificate");
+    let error = read(&["--traces=https://a"], &[ca]).unwrap_err();
+    assert!(error.starts_with("OTEL_EXPORTER_OTLP_CERTIFICATE is \"/nowhere\": "), "{error}");
     let fine = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cret, x-a=b=c,");
     assert!(read(&[], &[url, fine]).unwrap().traces.is_some());
+}
+
+#[test]
+fn the_format_of_the_log_is_a_name_or_a_text() {
+    let format = |flags: &[&str], env: &[(&str, &str)]| {
+        let log = read(flags, env).unwrap().access_log;
+        assert_eq!(log.warnings, Vec::<String>::new());
+        log.format
+    };
+    let own = "$host $status";
+    let named = |name: &str| name.parse::<LogFormat>().unwrap();
+    let written_as = |text: &str, escape| LogFormat::new(text, escape).unwrap();
+    for (flags, env, expected) in [
+        (&["--log-format=combined"][..], &[][..], named("combined")),
+        (&["--log-format=$host $status"], &[], named(own)),
+        (&["--log-format", own, "--log-format-escape=json"], &[], written_as(own, Escape::Json)),
+        (&["--log-format-escape=none"], &[], written_as("default", Escape::None)),
+        (
+            &["--log-format=json"],
+            &[("LOG_FORMAT", own), ("LOG_FORMAT_ESCAPE", "none")],
+            named("json"),
+        ),
+        // nginx-proxy's.
+        (&[], &[("LOG_FORMAT", own)], named(own)),
+        (&[], &[("LOG_FORMAT", own), ("LOG_FORMAT_ESCAPE", "json")], written_as(own, Escape::Json)),
+        (&[], &[("LOG_FORMAT", own), ("LOG_JSON", "true")], written_as(own, Escape::Json)),
+        (&[], &[("LOG_FORMAT_ESCAPE", "json")], written_as("default", Escape::Json)),
+        (&[], &[("LOG_JSON", "true"), ("LOG_FORMAT_ESCAPE", "none")], named("nginx-proxy-json")),
+        (&[], &[("LOG_JSON", "false")], LogFormat::default()),
+        (&[], &[("LOG_FORMAT", "logstalgia")], named("logstalgia")),
+    ] {
+        assert_eq!(format(flags, env), expected, "{flags:?} {env:?}");
+    }
+    let file = "log_format = '$host \"$status\"'\nlog_format_escape = 'none'";
+    let log = written(file).unwrap().access_log;
+    assert_eq!(log.format, written_as("$host \"$status\"", Escape::None));
+}
+
+#[test]
+fn a_format_of_ours_is_right_and_one_of_nginx_proxy_does_its_best() {
+    for (flag, expected) in [
+        (
+            "--log-format=$stauts",
+            "--log-format is \"$stauts\": $stauts (character 1) is no variable",
+        ),
+        ("--log-format=jsn", "--log-format is \"jsn\": it has no variable, such as $status"),
+        ("--log-format-escape=yes", "--log-format-escape is \"yes\": write default, json or none"),
+    ] {
+        let error = read(&[flag], &[]).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let error = read(&["--log-format=json", "--log-format-escape=none"], &[]).unwrap_err();
+    assert!(error.starts_with("--log-format is \"json\": json has a way of its own"), "{error}");
+    let error = read(&[], &[("LOG_FORMAT_ESCAPE", "xml")]).unwrap_err();
+    assert!(error.starts_with("LOG_FORMAT_ESCAPE is \"xml\": write default"), "{error}");
+
+    let log = read(&[], &[("LOG_FORMAT", "$status $upstream_cache_status")]).unwrap().access_log;
+    assert_eq!(log.format.to_string(), "${status} -");
+    assert_eq!(
+        log.warnings,
+        ["LOG_FORMAT is \"$status $upstream_cache_status\": $upstream_cache_status (character 9) \
+          is one of nginx that can't be had here: nothing is cached here, or leave it out"]
+    );
 }

@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use http::{HeaderName, Uri};
+use lb_core::tls::{Connector, ConnectorOptions, Verify};
 
 use super::{
     parse::{number, share, truth},
@@ -123,6 +124,7 @@ pub(super) fn traces(
     let methods = env("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS").map(|given| {
         given.value.split(',').map(|method| method.trim().to_owned()).collect::<Vec<_>>()
     });
+    let is_secure = url.scheme_str() == Some("https");
     Ok(Some(Traces {
         url,
         protocol: protocol.map_or(Ok(usual), |given| given.parse(self::protocol))?,
@@ -131,7 +133,9 @@ pub(super) fn traces(
             None => sampler(&env)?,
         },
         ca: otlp("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE")
-            .map(|given| given.value.trim().into()),
+            .filter(|_| is_secure)
+            .map(|given| given.parse(authorities))
+            .transpose()?,
         timeout: otlp("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
             .map_or(Ok(Duration::from_secs(10)), millis)?,
         queue: count("OTEL_BSP_MAX_QUEUE_SIZE", 2048)?,
@@ -179,6 +183,12 @@ fn protocol(text: &str) -> Result<TracesProtocol, String> {
         "http/protobuf" => Ok(TracesProtocol::Http),
         _ => Err("write grpc or http/protobuf".into()),
     }
+}
+
+fn authorities(path: &str) -> Result<PathBuf, String> {
+    let mut options = ConnectorOptions::default();
+    options.verify = Verify::File(path.into());
+    Connector::new(options).map(|_| path.into()).map_err(|error| error.to_string())
 }
 
 /// The share, as all of OpenTelemetry is told of it.

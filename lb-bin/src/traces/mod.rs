@@ -8,16 +8,14 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use lb_core::http;
-use metrics::{Counter, counter, describe_counter};
+use metrics::{Counter, counter};
 use opentelemetry_sdk::trace::SpanData;
 use tokio::{task::JoinHandle, time};
 
-use crate::config::Traces as Said;
+use crate::{config::Traces as Said, metrics::TRACES};
 use collector::Collector;
 use queue::{Queue, Queued};
 use spans::Spans;
-
-const EXPORTED: &str = "lb_traces_exported_total";
 
 /// How long the end waits for a collector that was away before.
 const LAST_TRY: Duration = Duration::from_secs(1);
@@ -36,12 +34,7 @@ impl Traces {
     ///
     /// The file of authorities can't be used.
     pub(crate) fn start(said: &Said, workers: usize) -> anyhow::Result<Self> {
-        describe_counter!(
-            EXPORTED,
-            "Requests that were traced, by what became of their spans: the collector has taken \
-             them, or didn't, or they were dropped because too many were waiting to be sent."
-        );
-        let outcome = |outcome| counter!(EXPORTED, "outcome" => outcome);
+        let outcome = |outcome| counter!(TRACES, "outcome" => outcome);
         let queue = Arc::new(Queue::new(workers, said.queue, said.batch, outcome("dropped")));
         let handle = http::Traces::new(said.share, Queued(Arc::clone(&queue)));
         let sender = Sender {

@@ -130,8 +130,8 @@ impl Line<'_> {
                 text(field, notes.values(slot).next().filter(|id| is_request_id(id)));
             }
             Variable::TraceId => {
-                let parent =
-                    notes.values(slot).next().filter(|parent| Parent::parse(parent).is_some());
+                let parent = notes.values(slot).next();
+                let parent = parent.filter(|parent| Parent::parse(parent).is_some());
                 text(field, parent.map(|parent| &parent[3..35]));
             }
             Variable::RequestTime => field.seconds(record.took),

@@ -2,8 +2,8 @@
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 
-pub(in crate::http) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-pub(in crate::http) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 const SAMPLED: u8 = 1;
 /// The trace's id is random; who passes the id on passes this on (level 2).
@@ -11,30 +11,30 @@ const RANDOM: u8 = 2;
 
 /// The span that sent a request, and the trace it is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::http) struct Parent {
+pub(crate) struct Parent {
     /// Never 0.
-    pub(super) trace: u128,
+    pub(crate) trace: u128,
     /// Never 0.
-    pub(super) span: u64,
-    pub(super) flags: u8,
+    pub(crate) span: u64,
+    pub(crate) flags: u8,
 }
 
 impl Parent {
     /// A new trace.
-    pub(in crate::http) fn new(sampled: bool) -> Self {
+    pub(crate) fn new(sampled: bool) -> Self {
         let (trace, span) = (fastrand::u128(1..), new_span());
         Self { trace, span, flags: if sampled { SAMPLED } else { 0 } }
     }
 
     /// The one that is named in these headers, if it is one that can be used.
-    pub(in crate::http) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(TRACEPARENT).iter();
         let parent = Self::parse(values.next()?.as_bytes())?;
         values.next().is_none().then_some(parent)
     }
 
     /// `VERSION-TRACE-PARENT-FLAGS`, each in lower-case hexadecimal digits.
-    pub(in crate::http) fn parse(value: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(value: &[u8]) -> Option<Self> {
         let (known, rest) = value.split_at_checked(55)?;
         if [2, 35, 52].iter().any(|&at| known[at] != b'-') {
             return None;
@@ -47,17 +47,17 @@ impl Parent {
         (version != 0xff && trace != 0 && span != 0 && ends).then_some(Self { trace, span, flags })
     }
 
-    pub(in crate::http) fn is_sampled(self) -> bool {
+    pub(crate) fn is_sampled(self) -> bool {
         self.flags & SAMPLED != 0
     }
 
     /// Another span of the same trace.
-    pub(in crate::http) fn next(self, sampled: bool) -> Self {
+    pub(crate) fn next(self, sampled: bool) -> Self {
         let flags = self.flags & RANDOM | if sampled { SAMPLED } else { 0 };
         Self { span: new_span(), flags, ..self }
     }
 
-    pub(in crate::http) fn value(self) -> Option<HeaderValue> {
+    pub(crate) fn value(self) -> Option<HeaderValue> {
         let mut text = *b"00-................................-................-..";
         text[3..35].copy_from_slice(&hex::<32>(self.trace));
         text[36..52].copy_from_slice(&hex::<16>(self.span.into()));
@@ -66,19 +66,19 @@ impl Parent {
     }
 
     /// The trace's id, as it is written.
-    pub(in crate::http) fn trace_id(self) -> [u8; 32] {
+    pub(crate) fn trace_id(self) -> [u8; 32] {
         hex(self.trace)
     }
 }
 
 /// The id of a span that begins.
-pub(in crate::http) fn new_span() -> u64 {
+pub(crate) fn new_span() -> u64 {
     // All zeros would be none.
     fastrand::u64(1..)
 }
 
 /// The last `N` digits of a number.
-pub(in crate::http) fn hex<const N: usize>(mut number: u128) -> [u8; N] {
+pub(crate) fn hex<const N: usize>(mut number: u128) -> [u8; N] {
     let mut digits = [0; N];
     for digit in digits.iter_mut().rev() {
         *digit = b"0123456789abcdef"[(number & 0xf) as usize];
