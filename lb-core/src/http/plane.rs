@@ -8,6 +8,7 @@ use std::{
 use super::{
     proxy::Shared,
     table::{Service, Target},
+    tap::Watch,
 };
 use crate::{
     balance::{Algorithm, Member},
@@ -124,6 +125,12 @@ impl Plane {
     /// What is known and not routed, and why.
     pub fn unrouted(&self) -> Vec<Unrouted> {
         self.0.table.load().unrouted.clone()
+    }
+
+    /// Has every request told as it ends, for as long as the watch is kept; nobody
+    /// where somebody else watches already.
+    pub fn watch(&self) -> Option<Watch> {
+        self.0.tap.watch()
     }
 
     /// Sets every gauge to what is true now. Call it before metrics are read.
