@@ -18,6 +18,7 @@ export class Scene {
   #at = geometry(0, 0, 1);
   #colors = {};
   #family = '';
+  #needed = '';
   #paused = false;
   /** The frame that was asked for, and the time of the last one, if it moved. */
   #frame = 0;
@@ -41,7 +42,9 @@ export class Scene {
   /** Shows these services, with their latest figures. */
   show(services) {
     this.#rows.set(services);
-    this.#box.style.setProperty('--needed', `${Math.ceil(this.#rows.height(this.#at.scale))}px`);
+    const needed = `${Math.ceil(this.#rows.height(this.#at.scale))}px`;
+    if (needed !== this.#needed) this.#box.style.setProperty('--needed', needed);
+    this.#needed = needed;
     this.#wake();
   }
 
