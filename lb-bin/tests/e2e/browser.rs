@@ -45,6 +45,12 @@ pub(crate) struct Browser {
 impl Browser {
     #[track_caller]
     pub(crate) fn start() -> Self {
+        Self::with_text(16)
+    }
+
+    /// One whose user wants text to be so many pixels high, where pages leave it to him.
+    #[track_caller]
+    pub(crate) fn with_text(size: u32) -> Self {
         let driver = Driver::start();
         let profile = tempfile::tempdir().unwrap();
         let arguments = json!([
@@ -63,7 +69,10 @@ impl Browser {
         ]);
         let capabilities = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
-            "goog:chromeOptions": {"args": arguments},
+            "goog:chromeOptions": {
+                "args": arguments,
+                "prefs": {"webkit": {"webprefs": {"default_font_size": size}}},
+            },
             "goog:loggingPrefs": {"browser": "ALL"},
         }}});
         let answer = driver.command("POST", "/session", Some(&capabilities)).unwrap();

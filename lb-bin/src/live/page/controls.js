@@ -78,10 +78,8 @@ export class Controls {
     const { key, target } = event;
     if (event.ctrlKey || event.metaKey || event.altKey || this.#keys.open) return;
     if (!this.#keysOn.checked) return;
-    // These have keys of their own.
-    if (target.closest('button, select, input, a, summary')) {
-      if (key === ' ' || target.matches('select, input')) return;
-    }
+    // These have a use for it themselves.
+    if (target.matches(key === ' ' ? 'button, select, input, summary' : 'select, input')) return;
     const does = {
       ' ': () => this.#togglePause(),
       f: () => this.#filter.focus(),

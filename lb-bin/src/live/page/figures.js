@@ -35,7 +35,7 @@ export class Figures {
     this.#failed.line(history.map((at) => at.failed / at.seconds));
     setAttribute(this.#failed.element, 'data-bad', last.errors > 0 ? '' : null);
 
-    const seconds = `over ${model.window} s`;
+    const seconds = `over ${Math.max(Math.round(model.window), 1)} s`;
     for (const [tile, ms] of [[this.#p50, last.p50], [this.#p90, last.p90], [this.#p99, last.p99]]) {
       const { number, unit } = duration(ms);
       tile.set(number, unit, seconds);

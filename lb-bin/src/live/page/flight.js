@@ -29,7 +29,7 @@ export class Flight {
   launch(sent, row, weight) {
     if (this.requests.length >= MOST) return;
     const took = Math.min((sent.ms ?? 0) / 1000, SLOWEST);
-    const what = kind(sent.status);
+    const what = sent.failed ? 'k5' : kind(sent.status);
     this.requests.push({
       at: this.now + sent.t,
       takes: (row ? TAKES : TAKES * 0.4) + took,
@@ -37,7 +37,7 @@ export class Flight {
       row,
       offset: Math.random() * 2 - 1,
       what,
-      note: (row ? null : sent.reason) ?? String(sent.status ?? 'broken off'),
+      note: sent.reason ?? String(sent.status),
       radius: Math.min(3.2 * Math.sqrt(weight), 11),
       falling: null,
       landed: false,
@@ -85,7 +85,7 @@ export class Flight {
       sent.landed = true;
       return;
     }
-    const [left, up] = [70 + 90 * Math.random(), 190 + 90 * Math.random()];
+    const [left, up] = [70 + 90 * Math.random(), 110 + 60 * Math.random()];
     sent.falling = { x, y, vx: -left, vy: -up, age: 0 };
     const said = this.notes.some((note) => note.text === sent.note && Math.abs(note.y - y) < 40);
     if (said || this.notes.length >= NOTES) return;

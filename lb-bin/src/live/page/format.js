@@ -7,6 +7,8 @@ const CLOCK = new Intl.DateTimeFormat('en-GB', {
   second: '2-digit',
 });
 
+const MOMENT = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
+
 /** What there is no number for. */
 export const NONE = '–';
 
@@ -54,4 +56,9 @@ export function many(number, one, more = `${one}s`) {
 /** The time of day. */
 export function clock(date) {
   return CLOCK.format(date);
+}
+
+/** The day and the time of day. */
+export function moment(date) {
+  return MOMENT.format(date);
 }

@@ -20,16 +20,25 @@ const HAPPENED = {
 export class Changes {
   #known = null;
   #docker = null;
+  #started = null;
 
   /** What is new in this `state` event. */
   of(data) {
-    const changes = this.#engine(data.docker);
+    const changes = [...this.#process(data), ...this.#engine(data.docker)];
     // What isn't listed before the engine has been asked is not gone.
     if (data.docker && !data.docker.synced) return changes;
     const now = instances(data);
     changes.push(...(this.#known ? differences(this.#known, now) : [greeting(data)]));
     this.#known = now;
     return changes;
+  }
+
+  /** Who answers is another process than before. */
+  #process({ started, version }) {
+    const before = this.#started;
+    this.#started = started ?? null;
+    if (before === null || before === this.#started) return [];
+    return [{ kind: 'back', text: `Another process of the balancer answers, version ${version}` }];
   }
 
   #engine(docker) {
@@ -91,12 +100,11 @@ function instances(data) {
 /** Of a container that belongs to several services, what befalls it in all is said once. */
 function differences(before, now) {
   const changes = new Map();
-  const say = (of, state, reasons) => {
-    const what = because(HAPPENED[state] ?? `is ${state}`, reasons);
-    const key = `${of.id}\n${what}`;
-    const said = changes.get(key) ?? { kind: state, name: of.name, services: [], what };
-    if (of.service) said.services.push(of.service);
-    changes.set(key, said);
+  const say = ({ id, name, service }, state, reasons) => {
+    const key = [id, state, ...reasons].join('\n');
+    const change = changes.get(key) ?? { kind: state, name, services: [], reasons };
+    if (service) change.services.push(service);
+    changes.set(key, change);
   };
   const ids = new Set([...now.values()].map((instance) => instance.id));
   for (const [key, instance] of before) {
@@ -106,8 +114,8 @@ function differences(before, now) {
   for (const [key, instance] of now) {
     if (before.get(key)?.state !== instance.state) say(instance, instance.state, instance.reasons);
   }
-  return [...changes.values()].map(({ kind, name, services, what }) => ({
-    kind,
-    text: services.length > 0 ? `${name} (${services.join(', ')}) ${what}` : `${name} ${what}`,
-  }));
+  return [...changes.values()].map(({ kind, name, services, reasons }) => {
+    const where = services.length > 0 ? ` (${services.join(', ')})` : '';
+    return { kind, text: because(`${name} ${HAPPENED[kind] ?? `is ${kind}`}${where}`, reasons) };
+  });
 }

@@ -16,6 +16,9 @@ export class Model {
   /** What rates and percentiles are over, in seconds. */
   window = 10;
   docker = null;
+  /** What the process says of itself: its version, and when it began. */
+  version = null;
+  started = null;
   unrouted = [];
   /** Requests for no service, which the balancer answered itself. */
   astray = new Counted();
@@ -40,6 +43,8 @@ export class Model {
   /** Takes over a `state` event. */
   state(data, now) {
     this.docker = data.docker ?? null;
+    this.version = data.version ?? null;
+    this.started = data.started ? new Date(1000 * data.started) : null;
     this.#synced = this.docker?.synced ?? true;
     this.unrouted = data.unrouted ?? [];
     const listed = new Set();

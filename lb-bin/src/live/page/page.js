@@ -5,7 +5,7 @@ import { Controls } from './controls.js';
 import { make, setAttribute, setChildren, setText } from './dom.js';
 import { Feed } from './feed.js';
 import { Figures } from './figures.js';
-import { clock, count } from './format.js';
+import { clock, count, moment } from './format.js';
 import { Changes, Log, because } from './log.js';
 import { Model } from './model.js';
 import { Scene } from './scene.js';
@@ -90,6 +90,9 @@ function show() {
   unrouted.show(model.unrouted);
   scene.show(shown);
   showNotices();
+  if (model.started) {
+    setText(element('process'), `lb ${model.version}, running since ${moment(model.started)}.`);
+  }
 }
 
 function fly(data) {

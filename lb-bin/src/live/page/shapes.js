@@ -17,9 +17,9 @@ export function palette(element) {
   return colors;
 }
 
-/** What kind of answer this is: by the first digit, and 5 for none. */
+/** What kind of answer this status is: the classes, but 1 is as 3. */
 export function kind(status) {
-  const first = Math.floor((status ?? 0) / 100);
+  const first = Math.floor(status / 100);
   if (first === 2) return 'k2';
   if (first === 1 || first === 3) return 'k3';
   return first === 4 ? 'k4' : 'k5';

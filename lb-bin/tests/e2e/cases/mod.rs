@@ -7,6 +7,7 @@ mod discovery;
 mod health;
 mod https;
 mod observe;
+mod page;
 mod stop;
 
 use crate::{Case, Lack};
@@ -22,7 +23,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         observe::CASES,
         stop::CASES,
     ];
-    themes.into_iter().chain(chaos::THEMES).flatten()
+    themes.into_iter().chain(page::THEMES).chain(chaos::THEMES).flatten()
 }
 
 fn nothing() -> Result<(), Lack> {

@@ -73,7 +73,8 @@ fn the_page_counts_requests_where_they_were_answered(scope: &Scope) {
     }
     let service = format!("tbody[data-service='{host}'] tr");
     page.until_cell(&service, "seen", "32");
-    let failing = "return document.querySelector(arguments[0]).querySelector('td.errors.bad') !== null";
+    let failing =
+        "return document.querySelector(arguments[0]).querySelector('td.errors.bad') !== null";
     let _: bool = page.browser.until(failing, &json!([service]));
     page.until_cell("tbody:not([data-service]) tr", "seen", "1");
     let tiles = "return document.querySelector('#figures').innerText.replaceAll('\\n', ' ')";

@@ -103,6 +103,12 @@ impl Page {
         self.browser.run(script, json!([]))
     }
 
+    /// How many pixels of a canvas are painted, from one part of its width to another.
+    #[track_caller]
+    fn painted(&self, canvas: &str, from: f64, to: f64) -> u32 {
+        self.browser.run(include_str!("painted.js"), json!([canvas, from, to]))
+    }
+
     /// It has asked nobody but the balancer, and nothing went wrong that it or the
     /// browser would complain of.
     #[track_caller]

@@ -11,24 +11,15 @@ use crate::{
 };
 
 super::super::cases! {
-    requests_fly_and_the_picture_comes_to_rest if needs,
-    who_wants_no_motion_sees_bars if needs,
+    requests_fly_on_the_page_and_it_comes_to_rest if needs,
+    who_wants_no_motion_sees_bars_on_the_page if needs,
     an_idle_page_does_nothing if needs,
-    every_request_of_a_sample_lands_in_its_row if needs,
+    every_request_on_the_page_lands_in_its_row if needs,
 }
 
 /// How many pixels between the balancer and the paddles are painted on a canvas.
-const PAINTED: &str = "
-    const canvas = document.getElementById(arguments[0]);
-    const { width, height } = canvas;
-    const [from, to] = [Math.round(width * 0.42), Math.round(width * 0.68)];
-    const { data } = canvas.getContext('2d').getImageData(from, 0, to - from, height);
-    let painted = 0;
-    for (let at = 3; at < data.length; at += 4) if (data[at] > 127) painted += 1;
-    return painted";
-
 fn painted(page: &Page, canvas: &str) -> u32 {
-    page.browser.run(PAINTED, json!([canvas]))
+    page.painted(canvas, 0.42, 0.68)
 }
 
 /// Sends requests until something is so on the page.
@@ -41,7 +32,7 @@ fn send_until(lb: &View, host: &str, page: &Page, what: &str, mut so: impl FnMut
     });
 }
 
-fn requests_fly_and_the_picture_comes_to_rest(scope: &Scope) {
+fn requests_fly_on_the_page_and_it_comes_to_rest(scope: &Scope) {
     let host = scope.host("app");
     scope.app("app").hosts(&["app"]).start();
     let lb = balancer();
@@ -54,7 +45,7 @@ fn requests_fly_and_the_picture_comes_to_rest(scope: &Scope) {
     page.is_content();
 }
 
-fn who_wants_no_motion_sees_bars(scope: &Scope) {
+fn who_wants_no_motion_sees_bars_on_the_page(scope: &Scope) {
     let host = scope.host("app");
     scope.app("app").hosts(&["app"]).start();
     let lb = balancer();
@@ -109,13 +100,12 @@ fn an_idle_page_does_nothing(scope: &Scope) {
     page.is_content();
 }
 
-fn every_request_of_a_sample_lands_in_its_row(_: &Scope) {
+fn every_request_on_the_page_lands_in_its_row(_: &Scope) {
     let lb = balancer();
     let page = Page::open(&lb);
     // The picture's own parts, with a time that is made up.
     let landed: Vec<(String, u32)> = page.run(include_str!("landing.js"));
-    let expected =
-        [("a", 40), ("at most", 400), ("b", 20), ("in the air", 0), ("the balancer", 5)];
+    let expected = [("a", 40), ("at most", 400), ("b", 20), ("in the air", 0), ("the balancer", 5)];
     assert_eq!(landed, expected.map(|(name, number)| (name.to_owned(), number)));
     page.is_content();
 }
