@@ -23,6 +23,7 @@ mod lb;
 mod load;
 mod peers;
 mod prometheus;
+mod reference;
 mod scope;
 mod table;
 mod wait;

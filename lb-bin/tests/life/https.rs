@@ -16,7 +16,7 @@ use crate::{
     site::Site,
 };
 
-fn put(folder: &Path, name: &str) -> CertifiedKey<KeyPair> {
+pub(crate) fn put(folder: &Path, name: &str) -> CertifiedKey<KeyPair> {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let write = |kind: &str, content: String| {
         let path = folder.join(format!("{name}.{kind}"));
