@@ -12,6 +12,7 @@ mod control;
 mod demo;
 mod file;
 mod inherited;
+mod live;
 mod memory;
 mod metrics;
 mod process;
@@ -21,6 +22,7 @@ mod run;
 mod series;
 mod signals;
 mod take_over;
+mod traces;
 
 use std::process::ExitCode;
 

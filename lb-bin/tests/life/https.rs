@@ -30,7 +30,7 @@ pub(crate) fn put(folder: &Path, name: &str) -> CertifiedKey<KeyPair> {
 }
 
 /// A client that trusts this certificate alone.
-async fn connect(
+pub(crate) async fn connect(
     lb: &Lb,
     trusted: &CertifiedKey<KeyPair>,
 ) -> io::Result<Client<TlsStream<TcpStream>>> {
