@@ -24,6 +24,7 @@ mod lb;
 mod load;
 mod peers;
 mod prometheus;
+mod reference;
 mod scope;
 mod table;
 mod wait;
