@@ -3,7 +3,7 @@
 # Ctrl-C leaves nothing half-written that a later run would take for whole.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help up scale down logs demo images test fuzz chaos soak bench compare peers routing simulate fmt lint doc release-check correctness clients attacks
+.PHONY: help up scale down logs demo images test fuzz chaos soak bench compare peers routing simulate fmt lint doc release-check correctness clients attacks pictures
 
 CARGO ?= cargo
 
@@ -55,6 +55,9 @@ clients: ## curl, h2load and slowhttptest as clients (installs them)
 
 attacks: ## Slow clients, floods and large bodies, and what they cost: into docs/attacks.md
 	@deploy/attacks.sh $(ARGS)
+
+pictures: ## Takes the pictures of the live page in docs/pictures (installs a browser)
+	@deploy/pictures.sh
 
 peers: ## Picks beside those of tower and pingora, on one thread and on eight
 	$(CARGO) bench --locked --manifest-path benches/peers/Cargo.toml
