@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The pictures of the live page (make pictures): docs/pictures/live-*.png, of the
+# The pictures of the live page (part of make pictures): docs/pictures/live-*.png, of the
 # release build under load, with an engine of its own. Installs what is missing.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -16,7 +16,7 @@ fc-list : family | grep -qi '^inter' || apt-get -qq install -y fonts-inter >/dev
 deploy/images.sh
 LB_E2E_PICTURES=docs/pictures LB_E2E_BINARY=$PWD/.build/lb/lb-bin \
     cargo test -p lb-bin --test e2e --locked -- --exact pictures_of_the_live_page |
-    tee /dev/stderr | grep -q '^test .* ok$' || die "there are no new pictures."
+    tee /dev/stderr | grep -q ' 1 passed' || die "there are no new pictures."
 # A page has few colours: this halves the files.
 for picture in docs/pictures/live-*.png; do
     convert "$picture" -strip +dither -colors 255 "$picture"

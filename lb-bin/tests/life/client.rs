@@ -43,8 +43,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     pub(crate) async fn send(&mut self, host: &str, path: &str) -> io::Result<()> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n");
-        self.0.write_all(request.as_bytes()).await
+        self.write(&format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await
+    }
+
+    /// Whatever there is to say, byte for byte.
+    pub(crate) async fn say(&mut self, request: &[u8]) -> io::Result<Answer> {
+        self.0.write_all(request).await?;
+        self.receive().await
     }
 
     pub(crate) async fn post(&mut self, host: &str, path: &str, body: &str) -> io::Result<()> {
@@ -52,7 +57,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let request = format!(
             "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n\r\n{body}"
         );
-        self.0.write_all(request.as_bytes()).await
+        self.write(&request).await
+    }
+
+    /// Sends these bytes, and leaves the answer for [`receive`](Self::receive).
+    pub(crate) async fn write(&mut self, bytes: &str) -> io::Result<()> {
+        self.0.write_all(bytes.as_bytes()).await
     }
 
     pub(crate) async fn receive(&mut self) -> io::Result<Answer> {
@@ -97,6 +107,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         // A reset is an end as well.
         let _ = time::timeout(LIMIT, self.0.read_to_end(&mut rest)).await.unwrap();
         assert!(rest.is_empty(), "{:?}", String::from_utf8_lossy(&rest));
+    }
+
+    /// The next event of a stream of them: what it is called, and what it says. None
+    /// where the stream has ended.
+    pub(crate) async fn event(&mut self) -> Option<(String, serde_json::Value)> {
+        let mut name = String::new();
+        loop {
+            let mut line = String::new();
+            let read = time::timeout(LIMIT, self.0.read_line(&mut line)).await;
+            if read.expect("no event").ok()? == 0 {
+                return None;
+            }
+            // Each event is in one piece, so no line has the end of one in it.
+            if let Some(event) = line.trim_end().strip_prefix("event: ") {
+                name = event.to_owned();
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                return Some((name, serde_json::from_str(data).unwrap()));
+            }
+        }
     }
 
     async fn head(&mut self) -> io::Result<String> {

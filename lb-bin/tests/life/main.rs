@@ -2,6 +2,7 @@
 //! to another one. Processes and servers on the loopback; no Docker.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
+mod access_log;
 mod acme;
 mod activation;
 mod client;
@@ -9,6 +10,7 @@ mod control;
 mod https;
 mod lb;
 mod limits;
+mod live;
 mod load;
 mod reload;
 mod site;

@@ -130,7 +130,7 @@ struct Stopping(Child);
 impl Stopping {
     fn begin(container: &Container) -> Self {
         let mut stop = Command::new("docker");
-        stop.args(["stop", "--time", "600", &container.id]);
+        stop.args(["stop", "-t", "600", &container.id]);
         Self(stop.spawn().unwrap())
     }
 
