@@ -214,8 +214,8 @@ impl Config {
             workers: setting("workers", &options.workers, &file.workers)
                 .map(|given| given.parse(|text| number(text, 1)))
                 .transpose()?,
-            traces: traces(&options.traces, &from, &file, env)?,
             access_log: access_log(options, &from, &file, env)?,
+            traces: traces(&options.traces, &from, &file, env)?,
             log,
         })
     }

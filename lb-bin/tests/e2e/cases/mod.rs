@@ -7,6 +7,7 @@ mod discovery;
 mod health;
 mod https;
 mod observe;
+mod page;
 mod stop;
 mod traces;
 
@@ -24,7 +25,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         stop::CASES,
         traces::CASES,
     ];
-    themes.into_iter().chain(chaos::THEMES).flatten()
+    themes.into_iter().chain(page::THEMES).chain(chaos::THEMES).flatten()
 }
 
 fn nothing() -> Result<(), Lack> {
