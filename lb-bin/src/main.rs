@@ -13,6 +13,8 @@ mod demo;
 mod file;
 mod inherited;
 mod memory;
+mod metrics;
+mod process;
 mod reload;
 mod report;
 mod run;

@@ -11,7 +11,7 @@ use lb_core::{
     http::{AccessLog, Controls, Https, Options, Plane},
     registry::Registration,
 };
-use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use metrics::{Counter, Gauge, counter, gauge};
 use tokio::time;
 
 use crate::{
@@ -19,10 +19,8 @@ use crate::{
     config::{self, Config, Invalid},
     configured,
     memory::Guard,
+    metrics::{LAST_RELOAD, RELOADS},
 };
-
-const RELOADS: &str = "lb_config_reloads_total";
-const LAST: &str = "lb_config_last_reload_success_timestamp_seconds";
 
 /// Puts together flags, environment and file as they are now.
 pub(crate) type Read = Box<dyn Fn() -> Result<Config, Invalid> + Send + Sync>;
@@ -227,15 +225,10 @@ impl Timing {
 
 impl Numbers {
     pub(crate) fn new() -> Self {
-        describe_counter!(
-            RELOADS,
-            "Times the configuration was to be read again, and what came of it."
-        );
-        describe_gauge!(LAST, "When a configuration was last read that is in force, in Unix time.");
         let numbers = Self {
             done: counter!(RELOADS, "outcome" => "ok"),
             invalid: counter!(RELOADS, "outcome" => "invalid"),
-            last: gauge!(LAST),
+            last: gauge!(LAST_RELOAD),
         };
         numbers.now();
         numbers

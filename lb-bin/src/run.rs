@@ -12,7 +12,7 @@ use lb_core::{
     Change,
     discovery::{self, Fixed},
     http::{AccessLog, Driver, Plane, Proxy},
-    metrics,
+    metrics::Description,
     overload::Pressure,
     registry::Registration,
     server::Server,
@@ -35,8 +35,9 @@ use crate::{
     configured,
     control::{Claim, Control},
     memory::Guard,
+    metrics,
     reload::{Numbers, Read, Reloader, SetLog, Timing, options},
-    series::Series,
+    series::{FORGETS, Series},
     signals::Signals,
     take_over::Predecessor,
 };
@@ -110,9 +111,12 @@ impl Start {
     async fn start(self) -> anyhow::Result<Balancer> {
         let Self { config, read, set_log, inherited, demo } = self;
         raise_descriptor_limit();
-        let (recorder, series) = Series::new().context("can't set up metrics")?;
-        ::metrics::set_global_recorder(recorder).context("can't install metrics")?;
-        metrics::describe();
+        let (recorder, series) = Series::new(metrics::all());
+        // Where nobody can read them, they are not recorded.
+        if config.admin.is_some() {
+            ::metrics::set_global_recorder(recorder).context("can't install metrics")?;
+            metrics::all().for_each(Description::describe);
+        }
 
         let mut listen = config.listen.clone();
         if !config.listen_was_said && !inherited.is_empty() {
@@ -220,7 +224,9 @@ impl Start {
         };
         let connections = running.connections();
         let https = certificates.clone().map(|certificates| (certificates, orders.clone()));
-        let admin = Admin::new(plane.clone(), series, connections, pressure, docker, https);
+        let workers = config.workers();
+        let admin =
+            Admin::new(plane.clone(), series, connections, pressure, docker, https, workers);
         let admin = Arc::new(admin);
         let admin_task = admin_listener
             .map(|listener| Task::spawn(listener, |listener| Arc::clone(&admin).serve(listener)));
@@ -329,9 +335,9 @@ fn raise_descriptor_limit() {
 }
 
 async fn upkeep(series: Series) {
-    let mut tick = time::interval(Duration::from_secs(1));
+    let mut tick = time::interval(FORGETS);
     loop {
         tick.tick().await;
-        series.upkeep();
+        series.forget();
     }
 }

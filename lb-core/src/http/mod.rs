@@ -44,9 +44,11 @@ mod probe;
 mod progress;
 mod proxy;
 mod queue;
+mod record;
 mod reminder;
 mod replay;
 mod table;
+mod tap;
 mod timeouts;
 mod upgrade;
 mod upstream;
@@ -65,5 +67,6 @@ pub use https::Https;
 pub use options::Options;
 pub use plane::{EndpointReport, Plane, ServiceReport, Standing};
 pub use proxy::Proxy;
+pub use tap::{End, Sample, Seen, Watch};
 #[cfg(feature = "tls")]
 pub use upstream_tls::UpstreamTls;

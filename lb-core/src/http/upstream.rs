@@ -228,7 +228,7 @@ impl Upstream {
         leave: Option<Leave<'a>>,
     ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<'a> {
         let lane = self.lane(worker);
-        let waiting = lane.wait();
+        let waiting = lane.wait(connection.reused);
         let cut = lane.cut.notified();
         let is_shared = connection.is_shared();
         let answer = connection.send(request);
@@ -426,6 +426,12 @@ impl Upstream {
     /// How many connections are idle.
     pub(super) fn idle(&self) -> usize {
         self.lanes.iter().map(Lane::idle).sum()
+    }
+
+    /// How many requests were sent over a connection that was open already, since the last
+    /// call.
+    pub(super) fn reused(&self) -> u64 {
+        self.lanes.iter().map(Lane::reused).sum()
     }
 
     /// To whom a connection belongs that is for this client; to nobody where all
