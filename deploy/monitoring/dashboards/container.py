@@ -1,6 +1,17 @@
 """One container: what the balancer sees of it, what it takes, and what it says itself."""
 
-from parts import *
+from parts import (
+    CLASSES,
+    CONTAINER,
+    ERRORS,
+    NONE_IS_GOOD,
+    board,
+    graph,
+    number,
+    row,
+    spread,
+    variable,
+)
 
 
 def container():

@@ -1,6 +1,17 @@
 """Discovery, and the balancer itself."""
 
-from parts import *
+from parts import (
+    CLASSES,
+    INTERNALS,
+    NONE_IS_BAD,
+    NONE_IS_GOOD,
+    board,
+    graph,
+    number,
+    row,
+    rows,
+    variable,
+)
 
 ONE = '{instance=~"$instance"}'
 
@@ -309,13 +320,10 @@ def internals():
         )
         .with_panel(
             graph(
-                "Being scraped",
-                "How long it takes Prometheus to ask each target, and how many series it gets.",
+                "Series",
+                "Series that Prometheus gets from it. More containers are more of them; one that is gone takes its own along.",
                 "short",
-                [
-                    ('scrape_duration_seconds{job="lb", instance=~"$instance"}', "seconds"),
-                    ('scrape_samples_scraped{job="lb", instance=~"$instance"}', "series"),
-                ],
+                [('scrape_samples_scraped{job="lb", instance=~"$instance"}', "{{container}}")],
                 width=6,
             )
         )

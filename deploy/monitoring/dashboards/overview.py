@@ -1,6 +1,20 @@
 """How all services are, at a glance."""
 
-from parts import *
+from parts import (
+    ERRORS,
+    NONE_IS_BAD,
+    NONE_IS_GOOD,
+    OVERVIEW,
+    STATES,
+    board,
+    graph,
+    number,
+    row,
+    rows,
+    to_container,
+    to_service,
+    variable,
+)
 
 
 def overview():

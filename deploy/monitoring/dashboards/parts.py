@@ -136,6 +136,7 @@ def spread(title, description, expression, *, width=12):
         .calculate(False)
         .color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(64))
         .y_axis(heatmap.YAxisConfig().unit("s"))
+        .scale_distribution(common_builders.ScaleDistributionConfig().type(common.ScaleDistribution.LINEAR))
         .cell_values(heatmap.CellValues().unit("reqps"))
     )
     made = target(expression, "{{le}}", 0).format(PromQueryFormat.HEATMAP)

@@ -1,6 +1,19 @@
 """One service: its requests, what they wait for, and the containers that answer them."""
 
-from parts import *
+from parts import (
+    CLASSES,
+    ERRORS,
+    SERVICE,
+    STATES,
+    board,
+    graph,
+    number,
+    row,
+    rows,
+    spread,
+    to_container,
+    variable,
+)
 
 
 def service():
@@ -143,6 +156,7 @@ def service():
                 "The median of each part: opening a connection to a container (where none was open), from handing a request over to the first byte of the answer, and the whole of it as clients see it.",
                 "s",
                 phases(0.5),
+                width=6,
             )
         )
         .with_panel(
@@ -151,17 +165,25 @@ def service():
                 "The same parts, of which 99 of a hundred take less.",
                 "s",
                 phases(0.99),
+                width=6,
             )
         )
         .with_panel(
             graph(
                 "Waiting for a container",
-                "Requests that wait for one to become ready, and how long those that had to wait did so (99 % of them).",
+                "Requests that wait for one to become ready.",
                 "short",
-                [
-                    ('sum(lb_requests_waiting{service="$service"})', "waiting"),
-                    (quantile(0.99, "lb_request_wait_duration_seconds"), "seconds"),
-                ],
+                [('sum(lb_requests_waiting{service="$service"})', "waiting")],
+                width=6,
+            )
+        )
+        .with_panel(
+            graph(
+                "Had to wait",
+                "How long those waited that had to; 99 of a hundred of them less.",
+                "s",
+                [(quantile(0.99, "lb_request_wait_duration_seconds"), "99 %")],
+                width=6,
             )
         )
         .with_row(row("Containers"))
