@@ -268,6 +268,12 @@ impl Exchange {
         if let Some(service) = &self.service {
             service.shared.metrics.duration.record(took);
             service.shared.metrics.sent.increment(self.sent);
+            if let (Some(first_byte), Some(_)) = (self.phases.first_byte, &carried) {
+                service.shared.metrics.first_byte.record(first_byte);
+            }
+        }
+        if let (Some(answer), Some(carried)) = (self.phases.answer, &carried) {
+            carried.target.metrics.duration.record(answer);
         }
         if let Some(entry) = self.entry.take() {
             let endpoint = carried.as_ref().map(|carried| &carried.target.upstream.name);

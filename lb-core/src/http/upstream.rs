@@ -50,6 +50,8 @@ pub(super) struct Upstream {
     retired: AtomicBool,
     /// It has been retired for so long that no answer can come any more.
     cut_off: AtomicBool,
+    /// And requests were in flight then.
+    cut_short: AtomicBool,
     left: Notify,
     /// Its source says that it can't serve.
     down: AtomicBool,
@@ -136,6 +138,7 @@ impl Upstream {
             leaving: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             cut_off: AtomicBool::new(false),
+            cut_short: AtomicBool::new(false),
             left: Notify::new(),
             down: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
@@ -312,8 +315,14 @@ impl Upstream {
 
     /// Whatever it had to say would have come by now.
     pub(super) fn cut_off(&self) {
+        self.cut_short.store(self.load.in_flight() > 0, Ordering::Relaxed);
         self.cut_off.store(true, Ordering::Release);
         self.notify();
+    }
+
+    /// Whether requests were given up that it had when it had ended.
+    pub(super) fn was_cut_short(&self) -> bool {
+        self.cut_short.load(Ordering::Relaxed)
     }
 
     /// Whether its source says that it can't serve.

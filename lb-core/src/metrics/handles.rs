@@ -3,15 +3,11 @@ use std::{sync::Arc, time::Duration};
 use ::http::StatusCode;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-#[cfg(feature = "acme")]
-use super::table::{ACME_HOSTS, ACME_ORDERS};
 use super::table::{
     CLASSES, CONNECT, CONNECTS, DENIED, DRAIN_DURATION, DRAINS, DURATION, EJECTIONS, ENDPOINTS,
     FIRST_BYTE, IDLE, IN_FLIGHT, LOG_DROPPED, QUARANTINED, READY_DURATION, REPLIES, REQUESTS,
     RESPONSE_BYTES, RETRIES, REUSED, TRUNCATED, UPSTREAM_DURATION, WAITED, WAITING,
 };
-#[cfg(feature = "tls")]
-use super::table::{HANDSHAKE_DURATION, HANDSHAKES};
 use crate::http::{Refusal, Standing, Truncation};
 
 /// Requests of one endpoint for one service, by class of status.
@@ -196,51 +192,4 @@ pub(crate) fn ready(source: &Arc<str>) -> Histogram {
 /// Lines of the access log that were lost.
 pub(crate) fn log_dropped() -> Counter {
     counter!(LOG_DROPPED)
-}
-
-/// Handles of handshakes with clients.
-#[cfg(feature = "tls")]
-#[derive(Debug)]
-pub(crate) struct Handshakes {
-    pub(crate) full: Counter,
-    pub(crate) resumed: Counter,
-    pub(crate) no_certificate: Counter,
-    pub(crate) failed: Counter,
-    pub(crate) left: Counter,
-    pub(crate) duration: Histogram,
-}
-
-#[cfg(feature = "tls")]
-impl Handshakes {
-    pub(crate) fn new() -> Self {
-        let handshakes = |outcome| counter!(HANDSHAKES, "outcome" => outcome);
-        Self {
-            full: handshakes("full"),
-            resumed: handshakes("resumed"),
-            no_certificate: handshakes("no_certificate"),
-            failed: handshakes("failed"),
-            left: handshakes("left"),
-            duration: histogram!(HANDSHAKE_DURATION),
-        }
-    }
-}
-
-/// An order of a certificate has ended.
-#[cfg(feature = "acme")]
-pub(crate) fn acme_ordered(issued: bool) {
-    counter!(ACME_ORDERS, "outcome" => if issued { "issued" } else { "failed" }).increment(1);
-}
-
-/// Sets the number of hosts by state.
-#[cfg(feature = "acme")]
-pub(crate) fn acme_hosts(states: impl Iterator<Item = &'static str>) {
-    let mut numbers = crate::acme::State::NAMES.map(|name| (name, 0_u32));
-    for state in states {
-        for (name, number) in &mut numbers {
-            *number += u32::from(*name == state);
-        }
-    }
-    for (name, number) in numbers {
-        gauge!(ACME_HOSTS, "state" => name).set(number);
-    }
 }

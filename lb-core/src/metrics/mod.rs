@@ -17,12 +17,16 @@ mod description;
 mod handles;
 #[cfg(feature = "http")]
 mod table;
+#[cfg(all(feature = "http", feature = "tls"))]
+mod tls;
 
 pub use description::{Description, Kind, Label, Topic, Values};
 #[cfg(feature = "http")]
 pub(crate) use handles::*;
 #[cfg(feature = "http")]
 pub use table::ALL;
+#[cfg(all(feature = "http", feature = "tls"))]
+pub(crate) use tls::*;
 
 /// Tells the recorder in force what each metric of lb-core means. Call it once,
 /// when the recorder is installed.

@@ -2,9 +2,7 @@ use metrics::Unit;
 
 use super::{
     Description, Label,
-    Topic::{
-        AccessLog, Discovery, Drains, Endpoints, Listeners, Pool, Retries, Services, Tls, Upstream,
-    },
+    Topic::{AccessLog, Discovery, Drains, Endpoints, Pool, Retries, Services, Tls, Upstream},
 };
 use crate::http::{Refusal, Standing, Truncation};
 
