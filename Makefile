@@ -65,7 +65,7 @@ attacks: ## Slow clients, floods and large bodies, and what they cost: into docs
 dashboards: ## Makes Grafana's dashboards anew from deploy/monitoring/dashboards
 	@deploy/dashboards.sh
 
-monitor-test: ## Prometheus, its rules and every panel's query, over real traffic (installs them)
+monitor-test: images ## Prometheus, its rules and every panel's query, over real traffic (installs them)
 	@deploy/monitor-test.sh
 
 peers: ## Picks beside those of tower and pingora, on one thread and on eight
