@@ -12,6 +12,7 @@ mod control;
 mod demo;
 mod file;
 mod inherited;
+mod live;
 mod memory;
 mod metrics;
 mod process;
