@@ -2,6 +2,7 @@
 
 mod check;
 mod cli;
+mod exporter;
 mod serve;
 mod signals;
 
