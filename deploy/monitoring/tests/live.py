@@ -32,7 +32,6 @@ QUIET = {
     ("container", "Processor"),
     ("internals", "Access log"),
     ("internals", "Answers cut short"),
-    ("service", "Waiting"),
 }
 
 
@@ -152,6 +151,13 @@ def what_is_wrong_is_told():
     if expected - told:
         raise Missing(f"nobody is told of {expected - told}, but of {told}")
     return " ".join(sorted(told))
+
+
+def requests_wait():
+    waiting = get("query", query="lb_requests_waiting > 0")["result"]
+    if not waiting:
+        raise Missing("nobody waits")
+    return str(waiting)
 
 
 def targets_have_their_labels():
