@@ -92,6 +92,7 @@ Admin   http://localhost:$(published "$lb" 9180)   /endpoints /metrics /readyz /
 Next    for i in 1 2 3 4 5; do curl $url; echo; done
         make scale SCALE=5
         make logs
+        make monitor
         make down
 TEXT
 }

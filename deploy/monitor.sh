@@ -33,7 +33,10 @@ look_for_images() {
             on && $1 == "image:" { print $2 }' <<<"$config")
         if docker image inspect "$image" >/dev/null 2>&1; then
             run="$run $service"
-        elif why=$(docker pull --quiet "$image" 2>&1 >/dev/null); then
+            continue
+        fi
+        say "pulling $image"
+        if why=$(docker pull --quiet "$image" 2>&1 >/dev/null); then
             run="$run $service"
         else
             missing="$missing

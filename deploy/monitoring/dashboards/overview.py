@@ -58,7 +58,7 @@ def overview():
                 "Ready",
                 "Containers that can take requests.",
                 "short",
-                'sum(lb_endpoints{service=~"$service", state="ready"})',
+                'max(sum by (instance) (lb_endpoints{service=~"$service", state="ready"}))',
                 steps=NONE_IS_BAD,
             )
         )
@@ -91,13 +91,13 @@ def overview():
                 "Each service over the last minute. Its name leads to its own dashboard.",
                 "short",
                 [
-                    (f"service:lb_requests:rate1m{services}", "Requests"),
-                    (f"service:lb_request_errors:ratio_rate1m{services}", "Errors"),
-                    (f"service:lb_request_duration_seconds:p50_1m{services}", "Half of them in"),
-                    (f"service:lb_request_duration_seconds:p90_1m{services}", "90 % in"),
-                    (f"service:lb_request_duration_seconds:p99_1m{services}", "99 % in"),
-                    (f"service:lb_endpoints_ready:ratio{services}", "Containers ready"),
-                    (f"service:lb_retries:ratio_rate1m{services}", "Sent again"),
+                    (f"sum by (service) (service:lb_requests:rate1m{services})", "Requests"),
+                    (f"sum by (service) (service:lb_request_errors:ratio_rate1m{services})", "Errors"),
+                    (f"sum by (service) (service:lb_request_duration_seconds:p50_1m{services})", "Half of them in"),
+                    (f"sum by (service) (service:lb_request_duration_seconds:p90_1m{services})", "90 % in"),
+                    (f"sum by (service) (service:lb_request_duration_seconds:p99_1m{services})", "99 % in"),
+                    (f"sum by (service) (service:lb_endpoints_ready:ratio{services})", "Containers ready"),
+                    (f"sum by (service) (service:lb_retries:ratio_rate1m{services})", "Sent again"),
                 ],
                 units={
                     "Requests": "reqps",
@@ -185,7 +185,7 @@ def overview():
                 "States",
                 "Containers by what the balancer knows of them. Connecting: it doesn't accept yet. Ejected: it hung or failed, and is left alone for a while. Draining: it was told to stop.",
                 "short",
-                [(f"sum by (state) (lb_endpoints{services})", "{{state}}")],
+                [(f"max by (state) (sum by (instance, state) (lb_endpoints{services}))", "{{state}}")],
                 stack=True,
                 colors=STATES,
             )

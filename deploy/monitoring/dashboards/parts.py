@@ -145,7 +145,8 @@ def spread(title, description, expression, *, width=12):
 
 def rows(title, description, unit, columns, *, hide=(), units=None, links=None, width=24, height=8):
     """A table with a row for each series, as they are now. `columns` are pairs of an
-    expression and the title of its column; series with the same labels share a row."""
+    expression and the title of its column. Series with the same labels share a row; the
+    name of a series is a label, too, so sum several up by the labels they share."""
     panel = table.Panel().unit(unit).no_value("-").align(common.FieldTextAlignment.AUTO)
     for index, (expression, _) in enumerate(columns):
         made = target(expression, "", index).instant().format(PromQueryFormat.TABLE)

@@ -193,12 +193,11 @@ def service():
                 "Each container over the last minute, as the balancer sees it. Its name leads to its own dashboard.",
                 "short",
                 [
-                    ('endpoint:lb_requests:rate1m{service="$service"}', "Requests"),
-                    ('endpoint:lb_request_errors:ratio_rate1m{service="$service"}', "Errors"),
-                    ('endpoint:lb_upstream_request_duration_seconds:p50_1m{service="$service"}', "Half of them in"),
-                    ('endpoint:lb_upstream_request_duration_seconds:p99_1m{service="$service"}', "99 % in"),
+                    ('sum by (endpoint) (endpoint:lb_requests:rate1m{service="$service"})', "Requests"),
+                    ('sum by (endpoint) (endpoint:lb_request_errors:ratio_rate1m{service="$service"})', "Errors"),
+                    ('sum by (endpoint) (endpoint:lb_upstream_request_duration_seconds:p50_1m{service="$service"})', "Half of them in"),
+                    ('sum by (endpoint) (endpoint:lb_upstream_request_duration_seconds:p99_1m{service="$service"})', "99 % in"),
                 ],
-                hide=["service"],
                 units={
                     "Requests": "reqps",
                     "Errors": "percentunit",
@@ -227,7 +226,7 @@ def service():
                 "States",
                 "Its containers by what the balancer knows of them.",
                 "short",
-                [('sum by (state) (lb_endpoints{service="$service"})', "{{state}}")],
+                [('max by (state) (sum by (instance, state) (lb_endpoints{service="$service"}))', "{{state}}")],
                 stack=True,
                 colors=STATES,
             )

@@ -3,6 +3,7 @@ take them without a loss, and people have to find their way through them."""
 
 import json
 import pathlib
+import re
 import sys
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -62,6 +63,15 @@ def data_sources_can_be_chosen(boards):
             assert it["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, f"{name}: {it}"
 
 
+def columns_of_a_table_share_rows(boards):
+    """As rows are what has the same labels, of which the name of a series is one."""
+    for name, board in boards.items():
+        for panel in panels(board):
+            if panel["type"] == "table" and len(panel["targets"]) > 1:
+                by = {re.match(r"\w+ by \(.*?\) |", target["expr"])[0] for target in panel["targets"]}
+                assert len(by) == 1 and by != {""}, f"{name}, {panel['title']}: {by}"
+
+
 def the_grid_is_full_and_nothing_overlaps(boards):
     for name, board in boards.items():
         taken = {}
@@ -107,6 +117,7 @@ CHECKS = {
         identities_are_unique,
         panels_explain_themselves,
         data_sources_can_be_chosen,
+        columns_of_a_table_share_rows,
         the_grid_is_full_and_nothing_overlaps,
         links_lead_somewhere,
     )
