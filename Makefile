@@ -3,7 +3,7 @@
 # Ctrl-C leaves nothing half-written that a later run would take for whole.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help up scale down logs demo images test fuzz chaos soak bench compare overhead peers routing simulate fmt lint doc release-check correctness clients attacks monitor monitor-down dashboards monitor-test
+.PHONY: help up scale down logs demo images test fuzz chaos soak bench compare overhead peers routing simulate fmt lint doc release-check correctness clients attacks metrics-doc load logstalgia jmeter pictures monitor monitor-down dashboards monitor-test
 
 CARGO ?= cargo
 
@@ -27,6 +27,18 @@ monitor-down: ## Stops and removes what monitor started, but for its data
 
 logs: ## Follows the access log
 	@deploy/demo.sh logs
+
+load: ## Requests to what up started, shown live: RATE=200 DURATION=1m SHAPE=spike URL=...
+	@deploy/load.sh
+
+logstalgia: ## The live access log in Logstalgia (installs it), a paddle for each container
+	@deploy/logstalgia.sh
+
+jmeter: ## Runs the plan of deploy/jmeter (installs JMeter): SCENARIO=spike THREADS=20 DURATION=60
+	@deploy/jmeter.sh
+
+pictures: ## Takes the picture of Logstalgia anew, into docs/pictures
+	@PROJECT=shop PICTURE=docs/pictures/logstalgia.png deploy/see-it-work.sh
 
 demo: ## The proxy and its apps in one process, without Docker: HTTP_PORT=8080
 	$(CARGO) run --release --locked -p lb-bin -- demo \
@@ -81,6 +93,9 @@ routing: images ## Time from "listens" to the first request, over 20 containers
 
 simulate: ## Every algorithm in every kind of trouble, simulated: ARGS="--scenario slow"
 	$(CARGO) run --release --locked -p benches --bin simulate -- $(ARGS)
+
+metrics-doc: ## Writes docs/metrics.md anew, from the descriptions in the code
+	LB_METRICS_DOC=write $(CARGO) test --quiet --locked -p lb-bin --bin lb-bin metrics::reference
 
 fmt: ## Formats the code
 	$(CARGO) fmt

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# compose.yaml, started and watched (make up, make scale, make down, make logs).
+# compose.yaml, started and watched (make up, make scale, make down, make logs), and
+# where it is, for others.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 # shellcheck source=stack.sh
@@ -80,16 +81,24 @@ fail() {
     die "$*"
 }
 
-report() {
+# Where the balancer is, as one types it.
+url() {
     local url=http://$host
     [ "$host" != 127.0.0.1 ] || url=http://localhost
     [ "$port" = 80 ] || url=$url:$port
+    say "$url"
+}
+
+report() {
+    local url
+    url=$(url)
     say "" "Up at $url, where each of the $1 apps has answered:"
     printf '%s' "$greetings"
     cat <<TEXT
 
 Admin   http://localhost:$(published "$lb" 9180)   /endpoints /metrics /readyz /healthz
 Next    for i in 1 2 3 4 5; do curl $url; echo; done
+        make load
         make scale SCALE=5
         make logs
         make monitor
@@ -141,9 +150,17 @@ logs)
     find_compose
     look
     [ -n "$lb" ] || die "nothing is up: make up"
-    exec docker logs --follow --tail=20 "$lb"
+    exec docker logs --follow --tail="${TAIL:-20}" "$lb"
+    ;;
+url)
+    find_compose
+    settings
+    look
+    [ -n "$lb" ] || die "nothing is up: make up"
+    port=$(published 80)
+    url
     ;;
 *)
-    die "usage: deploy/demo.sh up|scale|down|logs"
+    die "usage: deploy/demo.sh up|scale|down|logs|url"
     ;;
 esac

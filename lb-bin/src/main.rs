@@ -22,6 +22,7 @@ mod run;
 mod series;
 mod signals;
 mod take_over;
+mod traces;
 
 use std::process::ExitCode;
 

@@ -3,7 +3,7 @@
 use lb_core::{
     metrics::{
         Description, Label,
-        Topic::{Configuration, Listeners, Process, Tls},
+        Topic::{Configuration, Listeners, Process, Tls, Traces},
     },
     server::Closed,
 };
@@ -22,6 +22,7 @@ pub(crate) const WORKERS: &str = "lb_workers";
 pub(crate) const BUILD: &str = "lb_build_info";
 pub(crate) const CERTIFICATE_EXPIRY: &str = "lb_certificate_expiry_timestamp_seconds";
 pub(crate) const CERTIFICATE_PROBLEMS: &str = "lb_certificate_problems";
+pub(crate) const TRACES: &str = "lb_traces_exported_total";
 pub(crate) const RELOADS: &str = "lb_config_reloads_total";
 pub(crate) const LAST_RELOAD: &str = "lb_config_last_reload_success_timestamp_seconds";
 
@@ -66,6 +67,12 @@ pub(crate) const OWN: &[Description] = &[
         .of(Unit::Bytes),
     Description::gauge(Listeners, MEMORY_LIMIT, "Memory that may be used; 0 without a limit.")
         .of(Unit::Bytes),
+    Description::counter(
+        Traces,
+        TRACES,
+        "Requests that were traced, by what became of their spans: the collector has taken them, or didn't, or more were waiting to be sent than there is room for.",
+    )
+    .by(&[Label::one_of("outcome", &["ok", "failed", "dropped"])]),
     Description::counter(
         Configuration,
         RELOADS,

@@ -31,7 +31,7 @@ use crate::{
     admin::{self, Admin, Capacity},
     balancer::{Balancer, Task},
     certificates::Certificates,
-    config::Config,
+    config::{self, Config},
     configured,
     control::{Claim, Control},
     memory::Guard,
@@ -40,6 +40,7 @@ use crate::{
     series::{FORGETS, Series},
     signals::Signals,
     take_over::Predecessor,
+    traces::Traces,
 };
 
 /// Runs the balancer until it is told to stop.
@@ -136,6 +137,9 @@ impl Start {
         let https = certificates.as_deref().zip(config.https.as_ref());
         let mut options = options(&config, access_log.clone(), https);
         options.pressure = pressure.clone();
+        let start = |said| Traces::start(said, config.workers());
+        let traces = config.traces.as_ref().map(start).transpose()?;
+        options.traces = traces.as_ref().map(Traces::handle);
         let (proxy, driver) = Proxy::new(options);
         if !config.trust_was_said {
             tracing::warn!(
@@ -238,6 +242,7 @@ impl Start {
             timing: Arc::clone(&timing),
             memory,
             access_log: access_log.clone(),
+            traces: traces.as_ref().map(Traces::handle),
             certificates: certificates.clone(),
             services,
             controls: controls.clone(),
@@ -261,6 +266,7 @@ impl Start {
             reloader,
             timing,
             access_log,
+            traces,
             driver,
             upkeep,
             orders,
@@ -304,11 +310,15 @@ async fn sockets(
 }
 
 fn access_log(config: &Config) -> anyhow::Result<Option<AccessLog>> {
-    let Some(destination) = config.access_log.clone() else { return Ok(None) };
-    let shown = format!("{destination:?}");
-    AccessLog::open(destination, config.workers())
-        .map(Some)
-        .with_context(|| format!("can't open the access log {shown}; see --access-log"))
+    let config::AccessLog { destination, format, warnings } = &config.access_log;
+    let Some(destination) = destination else { return Ok(None) };
+    let log = AccessLog::open(destination.clone(), config.workers())
+        .with_context(|| format!("can't open the access log {destination:?}; see --access-log"))?;
+    log.set_format(format);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(Some(log))
 }
 
 /// Who connects already waits in the sockets' queues; to be told that nobody

@@ -201,7 +201,8 @@ impl GaugeFn for TrackedGauge {
 
 #[cfg(test)]
 mod tests {
-    use metrics::{counter, gauge, with_local_recorder};
+    use lb_core::metrics::Topic;
+    use metrics::{counter, gauge, histogram, with_local_recorder};
 
     use super::*;
 
@@ -269,5 +270,64 @@ mod tests {
         let again = register();
         again.increment(1);
         assert!(series.render().contains("n_total{endpoint=\"a\"} 6"));
+    }
+
+    #[test]
+    fn a_histogram_is_written_whole_and_lives_as_long_as_its_handle() {
+        const SIZE: Description =
+            Description::seconds(Topic::Services, "took_seconds", &[0.5, 2.0], "How long it took.");
+        let (recorder, series) = Series::new([&SIZE]);
+        let register = |endpoint: &'static str| {
+            with_local_recorder(&recorder, || histogram!(SIZE.name, "endpoint" => endpoint))
+        };
+        with_local_recorder(&recorder, || SIZE.describe());
+        let (a, b, again) = (register("a\"b"), register("b"), register("b"));
+        a.record(0.25);
+        for value in [0.5, 1.0, 3.0] {
+            b.record(value);
+        }
+        again.record(8.0);
+        let written = "\
+# HELP took_seconds How long it took.
+# TYPE took_seconds histogram
+took_seconds_bucket{endpoint=\"a\\\"b\",le=\"0.5\"} 1
+took_seconds_bucket{endpoint=\"a\\\"b\",le=\"2\"} 1
+took_seconds_bucket{endpoint=\"a\\\"b\",le=\"+Inf\"} 1
+took_seconds_sum{endpoint=\"a\\\"b\"} 0.25
+took_seconds_count{endpoint=\"a\\\"b\"} 1
+took_seconds_bucket{endpoint=\"b\",le=\"0.5\"} 1
+took_seconds_bucket{endpoint=\"b\",le=\"2\"} 2
+took_seconds_bucket{endpoint=\"b\",le=\"+Inf\"} 4
+took_seconds_sum{endpoint=\"b\"} 12.5
+took_seconds_count{endpoint=\"b\"} 4
+";
+        let text = series.render();
+        assert!(text.contains(written), "{text}");
+
+        drop(b);
+        assert!(series.render().contains("endpoint=\"b\""), "somebody else holds it");
+        drop(again);
+        assert!(!series.render().contains("endpoint=\"b\""));
+        register("b").record(1.0);
+        assert!(!series.render().contains("endpoint=\"b\""));
+        let back = register("b");
+        back.record(1.0);
+        assert!(series.render().contains("took_seconds_count{endpoint=\"b\"} 1"));
+        drop((a, back));
+        assert!(!series.render().contains("took_seconds"), "nor is an empty family left");
+    }
+
+    #[test]
+    fn the_process_is_part_of_it() {
+        let (_recorder, series) = Series::new([]);
+        let text = series.render();
+        let value = |name: &str| -> f64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+        };
+        assert!(value("process_resident_memory_bytes") > 4096.0);
+        assert!(value("process_open_fds") >= 3.0 && value("process_threads") >= 1.0);
+        assert!(value("process_cpu_seconds_total") < value("process_start_time_seconds"));
+        assert!(text.contains("# TYPE process_cpu_seconds_total counter"), "{text}");
     }
 }

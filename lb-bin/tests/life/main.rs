@@ -2,6 +2,7 @@
 //! to another one. Processes and servers on the loopback; no Docker.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
+mod access_log;
 mod acme;
 mod activation;
 mod client;

@@ -96,6 +96,19 @@ pub(super) enum Unanswered {
     Late,
 }
 
+impl Unanswered {
+    /// Its name in traces, where the request goes on.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Unsent(_) | Self::Failed(_) => "reset",
+            Self::Refused { .. } => "refused",
+            Self::Hangs => "silent",
+            Self::Left => "left",
+            Self::Late => "upstream_timeout",
+        }
+    }
+}
+
 /// Whether a request may go to an upstream.
 pub(super) enum Admission {
     Free,

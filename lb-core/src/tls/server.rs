@@ -12,7 +12,10 @@ use tokio::{
 };
 use tokio_rustls::{
     LazyConfigAcceptor, StartHandshake,
-    rustls::{AlertDescription, ContentType, HandshakeKind, ProtocolVersion, ServerConfig, server},
+    rustls::{
+        AlertDescription, CipherSuite, ContentType, HandshakeKind, ProtocolVersion, ServerConfig,
+        server,
+    },
     server::TlsStream,
 };
 
@@ -164,6 +167,7 @@ impl Acceptor {
             alpn: connection.alpn_protocol().map(Arc::from),
             resumed,
             version: connection.protocol_version(),
+            cipher: connection.negotiated_cipher_suite().map(|suite| suite.suite()),
             scope,
         };
         Ok(Accepted { stream, session })
@@ -263,6 +267,7 @@ pub struct Session {
     alpn: Option<Arc<[u8]>>,
     resumed: bool,
     version: Option<ProtocolVersion>,
+    cipher: Option<CipherSuite>,
     scope: Arc<Scope>,
 }
 
@@ -289,6 +294,26 @@ impl Session {
             ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
             _ => None,
         }
+    }
+
+    /// The cipher suite, by the name that OpenSSL has for it, as nginx writes it.
+    pub fn cipher(&self) -> Option<&'static str> {
+        Some(match self.cipher? {
+            CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+            CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+            CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+            CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
+            CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
+            CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => {
+                "ECDHE-ECDSA-CHACHA20-POLY1305"
+            }
+            CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
+            CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
+            CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => {
+                "ECDHE-RSA-CHACHA20-POLY1305"
+            }
+            other => other.as_str()?,
+        })
     }
 }
 
