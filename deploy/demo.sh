@@ -157,7 +157,7 @@ url)
     settings
     look
     [ -n "$lb" ] || die "nothing is up: make up"
-    port=$(published 80)
+    port=$(published "$lb" 80)
     url
     ;;
 *)

@@ -328,13 +328,23 @@ def internals():
             )
         )
         .with_panel(
+            graph(
+                "Traces",
+                "Requests that were traced, by what became of their spans: the collector took them (ok), didn't (failed), or there were too many (dropped). Without a collector (--traces) there is nothing.",
+                "reqps",
+                [(f"sum by (outcome) (rate(lb_traces_exported_total{ONE}[$__rate_interval]))", "{{outcome}}")],
+                width=6,
+                colors={"ok": "green", "failed": "red", "dropped": "orange"},
+            )
+        )
+        .with_panel(
             rows(
                 "Versions",
                 "What runs.",
                 "short",
                 [(f"lb_build_info{ONE}", "Runs")],
                 hide=["Value", "job", "compose_project", "compose_service"],
-                height=5,
+                width=18,
             )
         )
     )
