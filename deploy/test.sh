@@ -35,6 +35,8 @@ try env RUSTFLAGS="${RUSTFLAGS:-} --cfg lb_loom" \
 
 if [ -n "${LB_IMAGE:-}" ]; then
     try deploy/smoke.sh
+    # Its Prometheus is Debian's.
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then try deploy/monitor-test.sh; fi
 fi
 
 exit "$failed"
