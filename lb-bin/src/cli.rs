@@ -1,6 +1,7 @@
 mod acme;
 mod https;
 mod limits;
+mod traces;
 mod upstream;
 
 use clap::{Args, Parser, Subcommand};
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use acme::AcmeOptions;
 pub(crate) use https::HttpsOptions;
 pub(crate) use limits::LimitOptions;
+pub(crate) use traces::TraceOptions;
 pub(crate) use upstream::UpstreamOptions;
 
 /// A load balancer for containers.
@@ -295,6 +297,9 @@ pub(crate) struct Options {
 
     #[command(flatten)]
     pub(crate) limits: LimitOptions,
+
+    #[command(flatten)]
+    pub(crate) traces: TraceOptions,
 
     /// Threads that serve requests. [default: one for each core]
     #[arg(long, env = "LB_WORKERS", global = true, value_name = "N", help_heading = "Limits")]

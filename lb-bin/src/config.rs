@@ -29,6 +29,7 @@ use parse::{
 };
 use services::services;
 use setting::{Origins, Setting};
+use traces::traces;
 use upstream::upstream_tls;
 
 pub(crate) use access_log::AccessLog;
@@ -37,6 +38,7 @@ pub(crate) use https::{Https, Listeners as TlsListeners};
 pub(crate) use limits::{Limits, MemoryLimit};
 pub(crate) use services::{HostAndPort, Service};
 pub(crate) use setting::Invalid;
+pub(crate) use traces::{Traces, TracesProtocol};
 
 mod access_log;
 mod acme;
@@ -46,6 +48,7 @@ mod limits;
 mod parse;
 mod services;
 mod setting;
+mod traces;
 mod upstream;
 
 /// The host that stands for all hosts nobody names, where servers are given
@@ -87,6 +90,8 @@ pub(crate) struct Config {
     pub(crate) drain_timeout: Duration,
     pub(crate) workers: Option<usize>,
     pub(crate) access_log: AccessLog,
+    /// Where traces of requests are sent, if they are.
+    pub(crate) traces: Option<Traces>,
     pub(crate) log: String,
 }
 
@@ -210,6 +215,7 @@ impl Config {
                 .map(|given| given.parse(|text| number(text, 1)))
                 .transpose()?,
             access_log: access_log(options, &from, &file, env)?,
+            traces: traces(&options.traces, &from, &file, env)?,
             log,
         })
     }

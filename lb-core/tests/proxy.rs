@@ -18,6 +18,8 @@ mod numbers;
 #[path = "proxy/proxy_protocol.rs"]
 mod proxy_protocol;
 mod support;
+#[path = "proxy/traces.rs"]
+mod traces;
 #[path = "proxy/trouble.rs"]
 mod trouble;
 #[cfg(feature = "tls")]

@@ -369,6 +369,112 @@ fn services_say_how_they_are_served_by_https() {
 }
 
 #[test]
+fn traces_are_sent_where_it_is_said() {
+    let off: [(&[&str], &[(&str, &str)]); 5] = [
+        (&[], &[]),
+        (&["--traces=off"], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318")]),
+        (&[], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a"), ("OTEL_SDK_DISABLED", "true")]),
+        (&[], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a"), ("OTEL_TRACES_EXPORTER", "none")]),
+        // That of other signals.
+        (&[], &[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://a")]),
+    ];
+    for (flags, env) in off {
+        assert_eq!(read(flags, env).unwrap().traces, None, "{flags:?} {env:?}");
+    }
+    let told = |flags: &[&str], env: &[(&str, &str)]| {
+        let traces = read(flags, env).unwrap().traces.unwrap();
+        (traces.url.to_string(), traces.protocol, traces.share)
+    };
+    const GRPC: TracesProtocol = TracesProtocol::Grpc;
+    const HTTP: TracesProtocol = TracesProtocol::Http;
+    const URL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const OF_TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+    const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+    const ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
+    const AS_WELL: &str = "http://a:4318/v1/traces";
+    let cases: [(&[&str], &[(&str, &str)], _); 12] = [
+        (&["--traces=http://a:4318"], &[], (AS_WELL, HTTP, 1.0)),
+        (&["--traces=http://a:4318/"], &[(PROTOCOL, "grpc")], (AS_WELL, GRPC, 1.0)),
+        (&["--traces=https://a/b"], &[], ("https://a/b", HTTP, 1.0)),
+        (&["--traces=http://a:4317"], &[], ("http://a:4317/v1/traces", GRPC, 1.0)),
+        (
+            &["--traces=http://a:4317", "--traces-protocol=http/protobuf"],
+            &[(PROTOCOL, "grpc")],
+            ("http://a:4317/v1/traces", HTTP, 1.0),
+        ),
+        (&["--traces=http://a:4318"], &[(URL, "http://b")], (AS_WELL, HTTP, 1.0)),
+        (&[], &[(URL, "http://a:4318/")], (AS_WELL, HTTP, 1.0)),
+        (&[], &[(URL, "http://b"), (OF_TRACES, "http://a:1/")], ("http://a:1/", HTTP, 1.0)),
+        (
+            &["--traces-sample=0.25"],
+            &[(URL, "http://a:4318"), (SAMPLER, "always_on")],
+            (AS_WELL, HTTP, 0.25),
+        ),
+        (
+            &[],
+            &[(URL, "http://a:4318"), (SAMPLER, "parentbased_traceidratio"), (ARG, "0.1")],
+            (AS_WELL, HTTP, 0.1),
+        ),
+        (
+            &[],
+            &[(URL, "http://a:4318"), (SAMPLER, "parentbased_always_off"), (ARG, "0.1")],
+            (AS_WELL, HTTP, 0.0),
+        ),
+        (
+            &["--traces=http://a:4318"],
+            &[("OTEL_TRACES_EXPORTER", "console,otlp"), ("OTEL_SDK_DISABLED", "true")],
+            (AS_WELL, HTTP, 1.0),
+        ),
+    ];
+    for (flags, env, (url, protocol, share)) in cases {
+        assert_eq!(told(flags, env), (url.into(), protocol, share), "{flags:?} {env:?}");
+    }
+    let file = written("traces = \"http://a:4318\"\ntraces_sample = 0.5").unwrap();
+    let traces = file.traces.unwrap();
+    assert_eq!((traces.url.to_string().as_str(), traces.share), (AS_WELL, 0.5));
+    assert_eq!(traces.shown(), "http://a:4318");
+    assert_eq!((traces.queue, traces.batch, traces.delay.as_millis()), (2048, 512, 1000));
+    assert!(traces.sends_as(&Traces { share: 1.0, ..traces.clone() }));
+    assert!(!traces.sends_as(&Traces { queue: 1, ..traces.clone() }));
+}
+
+#[test]
+fn what_is_wrong_with_traces_is_said_without_secrets() {
+    let url = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318");
+    let cases: [(&[&str], (&str, &str), &str); 9] = [
+        (
+            &["--traces=collector:4318"],
+            url,
+            "--traces is \"collector:4318\": write the collector's",
+        ),
+        (&["--traces=ftp://a"], url, "--traces is \"ftp://a\": write the collector's URL"),
+        (&["--traces=http://me:s3cret@a"], url, "--traces is \"(not shown)\": write it without"),
+        (&["--traces-sample=2"], url, "--traces-sample is \"2\": write a share from 0 to 1"),
+        (&["--traces=off", "--traces-sample=2"], url, "--traces-sample is \"2\": write a share"),
+        (&["--traces-protocol=udp"], url, "--traces-protocol is \"udp\": write grpc or http"),
+        (&[], ("OTEL_TRACES_SAMPLER", "xray"), "OTEL_TRACES_SAMPLER is \"xray\": write parent"),
+        (
+            &[],
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=s3cret,s3cret"),
+            "OTEL_EXPORTER_OTLP_HEADERS is \"(not shown)\": write NAME=VALUE",
+        ),
+        (&[], ("OTEL_BSP_MAX_QUEUE_SIZE", "0"), "OTEL_BSP_MAX_QUEUE_SIZE is \"0\": write a whole"),
+    ];
+    for (flags, env, said) in cases {
+        let error = read(flags, &[url, env]).unwrap_err();
+        assert!(error.starts_with(said), "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+    let ca = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere");
+    assert!(read(&[], &[url, ca]).is_ok(), "nobody is asked for a certificate");
+    let error = read(&["--traces=https://a"], &[ca]).unwrap_err();
+    assert!(error.starts_with("OTEL_EXPORTER_OTLP_CERTIFICATE is \"/nowhere\": "), "{error}");
+    let fine = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cret, x-a=b=c,");
+    assert!(read(&[], &[url, fine]).unwrap().traces.is_some());
+}
+
+#[test]
 fn the_format_of_the_log_is_a_name_or_a_text() {
     let format = |flags: &[&str], env: &[(&str, &str)]| {
         let log = read(flags, env).unwrap().access_log;

@@ -81,12 +81,19 @@ pub struct HostOptions {
 pub struct Acceptor {
     store: CertificateStore,
     options: Arc<AcceptorOptions>,
+    #[cfg(feature = "http")]
+    handshakes: Arc<crate::metrics::Handshakes>,
 }
 
 impl Acceptor {
     /// With the certificates of this store, those that are still to come, too.
     pub fn new(store: CertificateStore, options: AcceptorOptions) -> Self {
-        Self { store, options: Arc::new(options) }
+        Self {
+            store,
+            options: Arc::new(options),
+            #[cfg(feature = "http")]
+            handshakes: Arc::new(crate::metrics::Handshakes::new()),
+        }
     }
 
     /// The handshake with a client. `host` is asked once for the host the client
@@ -105,9 +112,14 @@ impl Acceptor {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
+        #[cfg(feature = "http")]
+        let began = crate::clock::now();
         let handshake = self.handshake(io, host);
         let done = time::timeout(self.options.handshake_timeout, handshake).await;
-        done.unwrap_or(Err(HandshakeError::TimedOut))
+        let done = done.unwrap_or(Err(HandshakeError::TimedOut));
+        #[cfg(feature = "http")]
+        self.handshakes.count(done.as_ref().map(|accepted| accepted.session.resumed()), began);
+        done
     }
 
     async fn handshake<IO>(
@@ -332,6 +344,16 @@ pub enum HandshakeError {
     /// The client has left, speaks no version or protocol in common, has no
     /// certificate that is good, or doesn't speak TLS.
     Failed(io::Error),
+}
+
+impl HandshakeError {
+    /// Whether the client has merely left: probes do no more than connect.
+    #[cfg(any(feature = "http", feature = "server"))]
+    pub(crate) fn has_left(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        let left = [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof];
+        matches!(self, Self::Failed(error) if left.contains(&error.kind()))
+    }
 }
 
 impl From<io::Error> for HandshakeError {

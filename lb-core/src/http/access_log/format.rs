@@ -9,7 +9,10 @@ use super::{
     presets::{PRESETS, Preset, Style},
     variable::{Unknown, Variable},
 };
-use crate::http::forwarding::{TRACEPARENT, X_FORWARDED_FOR, X_REQUEST_ID};
+use crate::http::{
+    forwarding::{X_FORWARDED_FOR, X_REQUEST_ID},
+    trace::TRACEPARENT,
+};
 
 /// What a line of the access log says: text with nginx's variables, as in `$status` or
 /// `${status}`, or one of the [`NAMES`](Self::NAMES). The variables are in

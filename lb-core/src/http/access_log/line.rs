@@ -22,9 +22,10 @@ use super::{
     variable::Variable,
 };
 use crate::http::{
-    forwarding::{is_request_id, is_traceparent},
+    forwarding::is_request_id,
     head,
     record::{Record, Try},
+    trace::Parent,
 };
 
 /// What time it is, in the ways to write it. Those that have no part of a second are
@@ -128,7 +129,8 @@ impl Line<'_> {
                 text(field, notes.values(slot).next().filter(|id| is_request_id(id)));
             }
             Variable::TraceId => {
-                let parent = notes.values(slot).next().filter(|parent| is_traceparent(parent));
+                let parent = notes.values(slot).next();
+                let parent = parent.filter(|parent| Parent::parse(parent).is_some());
                 text(field, parent.map(|parent| &parent[3..35]));
             }
             Variable::RequestTime => field.seconds(record.took),
