@@ -400,7 +400,6 @@ impl Exchange {
             // A tunnel has no end but this one.
             complete: complete || self.status == StatusCode::SWITCHING_PROTOCOLS,
             took: now.saturating_duration_since(self.started),
-            phases: self.phases,
             attempts: self.attempts,
             attempt: self.tried(now, status),
             reason: self.reason,
@@ -411,9 +410,8 @@ impl Exchange {
     /// The last attempt, as it is now.
     fn tried(&self, now: Instant, status: Option<StatusCode>) -> Option<Try> {
         let (address, since) = self.attempt?;
-        let Phases { connect, first_byte, .. } = self.phases;
         let took = now.saturating_duration_since(since);
-        Some(Try { address, took, connect, first_byte, status })
+        Some(Try { address, took, phases: self.phases, status })
     }
 }
 

@@ -19,7 +19,6 @@ pub(super) struct Record<'a> {
     pub(super) complete: bool,
     /// From the head of the request to the end.
     pub(super) took: Duration,
-    pub(super) phases: Phases,
     pub(super) attempts: u32,
     /// The last one.
     pub(super) attempt: Option<Try>,
@@ -46,10 +45,7 @@ pub(super) struct Try {
     pub(super) address: SocketAddr,
     /// From when the endpoint was chosen to the end.
     pub(super) took: Duration,
-    /// See [`Phases::connect`].
-    pub(super) connect: Option<Duration>,
-    /// See [`Phases::first_byte`].
-    pub(super) first_byte: Option<Duration>,
+    pub(super) phases: Phases,
     /// What it answered, or what has to be answered in its place; nothing if the client
     /// didn't wait for it.
     pub(super) status: Option<StatusCode>,

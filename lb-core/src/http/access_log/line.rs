@@ -189,12 +189,12 @@ impl Line<'_> {
                 true
             }),
             Variable::UpstreamConnectTime => self.attempts(field, true, |out, attempt| {
-                seconds(out, attempt.connect.unwrap_or_default());
+                seconds(out, attempt.phases.connect.unwrap_or_default());
                 true
             }),
             Variable::UpstreamHeaderTime => self.attempts(field, true, |out, attempt| {
-                let Some(first_byte) = attempt.first_byte else { return false };
-                seconds(out, attempt.connect.unwrap_or_default() + first_byte);
+                let Some(first_byte) = attempt.phases.first_byte else { return false };
+                seconds(out, attempt.phases.connect.unwrap_or_default() + first_byte);
                 true
             }),
             Variable::UpstreamResponseTime => self.attempts(field, true, |out, attempt| {

@@ -96,7 +96,6 @@ impl Sample {
             sent: 45,
             complete: self.complete,
             took: Duration::from_micros(2_900),
-            phases: Phases::default(),
             attempts: u32::from(self.attempt.is_some()) + self.failed.len() as u32,
             attempt: self.attempt,
             reason: self.reason,
@@ -127,8 +126,11 @@ fn attempt(address: &str, status: Option<u16>, first_byte: Option<u64>) -> Try {
     Try {
         address: address.parse().unwrap(),
         took: millis(2),
-        connect: first_byte.map(|_| millis(1)),
-        first_byte: first_byte.map(millis),
+        phases: Phases {
+            connect: first_byte.map(|_| millis(1)),
+            first_byte: first_byte.map(millis),
+            answer: None,
+        },
         status: status.map(|status| StatusCode::from_u16(status).unwrap()),
     }
 }
