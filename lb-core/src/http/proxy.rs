@@ -60,7 +60,7 @@ pub struct Proxy {
 /// What every clone shares.
 pub(super) struct Shared {
     pub(super) access_log: Option<AccessLog>,
-    pressure: Pressure,
+    pub(super) pressure: Pressure,
     pub(super) table: ArcSwap<Table>,
     /// The table has changed, or an endpoint has become ready.
     pub(super) changed: Notify,

@@ -15,7 +15,7 @@ use super::client::{Client, value_of};
 
 pub use trust::{Trust, TrustError};
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -92,7 +92,8 @@ impl Forwarding {
         origin
     }
 
-    fn believes(&self, client: &Client) -> bool {
+    /// Whether what this client says of earlier ones is passed on.
+    pub(super) fn believes(&self, client: &Client) -> bool {
         client.address.is_some_and(|peer| self.trust.believes(peer.ip()))
     }
 
