@@ -15,7 +15,7 @@ use crate::{
     balance::Algorithm,
     endpoint::EndpointId,
     http::{
-        EndpointReport, Options, Plane, Refusal,
+        EndpointReport, Plane, Refusal,
         client::Client,
         forward::key,
         forwarding::X_FORWARDED_FOR,
@@ -264,7 +264,7 @@ fn found_by(service: &Service, host: &str) -> Match {
 #[cfg(feature = "tls")]
 fn https(
     explanation: &mut RequestExplanation,
-    options: &Options,
+    options: &crate::http::Options,
     service: &Service,
     client: &Client,
     request: &Request<()>,
