@@ -12,11 +12,11 @@ use std::{
     time::Duration,
 };
 
-use ::http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use ::http::{HeaderValue, Method, Request, Uri, Version, header};
 use jiff::Zoned;
 use metrics::Counter;
 
-use super::client::Client;
+use super::{client::Client, record::Record};
 use crate::sync::lock;
 
 /// Where the access log goes.
@@ -112,7 +112,7 @@ impl AccessLog {
         self.0.flush();
     }
 
-    pub(super) fn write(&self, worker: usize, entry: &Entry, outcome: &Outcome<'_>) {
+    pub(super) fn write(&self, worker: usize, entry: &Entry, record: &Record<'_>) {
         let log = &self.0;
         let mut buffer = lock(&log.buffers[worker % log.buffers.len()]);
         if buffer.lines.len() > BUFFER_LIMIT {
@@ -125,7 +125,7 @@ impl AccessLog {
             *second = now;
             *stamp = Zoned::now().strftime("%d/%b/%Y:%H:%M:%S %z").to_string();
         }
-        entry.line(lines, stamp, outcome);
+        entry.line(lines, stamp, record);
         drop(buffer);
         if !log.pending.swap(true, Ordering::AcqRel)
             && let Some(writer) = &*lock(&log.writer)
@@ -203,17 +203,6 @@ impl Sink {
     }
 }
 
-/// What became of a request.
-pub(super) struct Outcome<'a> {
-    pub(super) status: StatusCode,
-    /// Bytes of the answer's body.
-    pub(super) sent: u64,
-    pub(super) endpoint: Option<&'a str>,
-    pub(super) took: Duration,
-    pub(super) attempts: u32,
-    pub(super) reason: Option<&'static str>,
-}
-
 /// What a line says of the request. Everything in it is shared with the request
 /// itself; nothing is copied before the line is written.
 pub(super) struct Entry {
@@ -247,12 +236,22 @@ impl Entry {
         self.origin = Some(origin);
     }
 
-    fn line(
-        &self,
-        out: &mut Vec<u8>,
-        stamp: &str,
-        Outcome { status, sent, endpoint, took, attempts, reason }: &Outcome<'_>,
-    ) {
+    /// Who has asked, as far as that is known.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        self.origin.or_else(|| Some(self.client.address?.ip())).map(|ip| ip.to_canonical())
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Without the query.
+    pub(super) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    fn line(&self, out: &mut Vec<u8>, stamp: &str, record: &Record<'_>) {
+        let Record { status, sent, endpoint, took, attempts, reason, .. } = *record;
         let host = match self.uri.authority() {
             Some(authority) => Some(authority.as_str().as_bytes()),
             None => self.host.as_ref().map(HeaderValue::as_bytes),
@@ -260,8 +259,8 @@ impl Entry {
         let host = host.filter(|host| !host.is_empty()).unwrap_or(b"-");
         escape(out, host, true);
         out.push(b' ');
-        match self.origin.or_else(|| Some(self.client.address?.ip())) {
-            Some(ip) => print(out, format_args!("{}", ip.to_canonical())),
+        match self.client() {
+            Some(ip) => print(out, format_args!("{ip}")),
             None => out.push(b'-'),
         }
         print(out, format_args!(" - - [{stamp}] \"{} ", self.method));
@@ -272,7 +271,7 @@ impl Entry {
         out.extend_from_slice(b"\" \"");
         escape(out, self.agent.as_ref().map_or(b"-", HeaderValue::as_bytes), false);
         out.extend_from_slice(b"\" \"");
-        escape(out, endpoint.unwrap_or("-").as_bytes(), false);
+        escape(out, endpoint.map_or("-", |name| name).as_bytes(), false);
         let (seconds, millis) = (took.as_secs(), took.subsec_millis());
         let reason = reason.unwrap_or("-");
         print(out, format_args!("\" {seconds}.{millis:03} {attempts} {reason}\n"));
@@ -298,23 +297,30 @@ fn escape(out: &mut Vec<u8>, text: &[u8], bare: bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use ::http::StatusCode;
 
-    fn ok(endpoint: Option<&str>) -> Outcome<'_> {
-        Outcome {
+    use super::*;
+    use crate::http::record::Phases;
+
+    fn ok(endpoint: Option<&Arc<str>>) -> Record<'_> {
+        Record {
+            service: None,
+            endpoint,
             status: StatusCode::OK,
             sent: 45,
-            endpoint,
             took: Duration::from_micros(1_002_900),
+            phases: Phases::default(),
             attempts: 1,
             reason: None,
+            failed: false,
         }
     }
 
     fn line(request: &Request<()>, endpoint: Option<&str>) -> String {
         let client = Arc::new(Client::new("10.1.2.3:5000".parse().ok(), None));
+        let endpoint = endpoint.map(Arc::from);
         let mut out = Vec::new();
-        Entry::new(request, client).line(&mut out, "STAMP", &ok(endpoint));
+        Entry::new(request, client).line(&mut out, "STAMP", &ok(endpoint.as_ref()));
         String::from_utf8(out).unwrap()
     }
 

@@ -10,13 +10,14 @@ use ::http::{
 };
 
 use super::{
-    access_log::{Entry, Outcome as Logged},
+    access_log::Entry,
     connection::Connection,
     error::{Refusal, Truncation},
     expectation::Expectation,
     head,
     progress::Progress,
     proxy::Shared,
+    record::{Phases, Record},
     table::{Service, Target},
     timeouts::Timeouts,
 };
@@ -36,6 +37,9 @@ pub(super) struct Exchange {
     outcome: Outcome,
     sent: u64,
     attempts: u32,
+    phases: Phases,
+    /// When it was handed to whoever answered it.
+    handed: Option<Instant>,
     /// Why there is no whole answer of an endpoint.
     reason: Option<&'static str>,
     /// Whether browsers are told to come by HTTPS from now on.
@@ -70,6 +74,8 @@ impl Exchange {
             outcome: Outcome::Success,
             sent: 0,
             attempts: 0,
+            phases: Phases::default(),
+            handed: None,
             reason: None,
             #[cfg(feature = "tls")]
             promises: false,
@@ -96,6 +102,18 @@ impl Exchange {
     /// It is about to be sent to an endpoint, for the first time or again.
     pub(super) fn attempted(&mut self) {
         self.attempts = self.attempts.saturating_add(1);
+        self.phases = Phases::default();
+    }
+
+    /// A connection had to be opened for it.
+    pub(super) fn connected(&mut self, took: Duration) {
+        self.phases.connect = Some(took);
+    }
+
+    /// The head of an answer has come to what was handed over then.
+    pub(super) fn heard(&mut self, handed: Instant) {
+        self.handed = Some(handed);
+        self.phases.first_byte = Some(clock::now().saturating_duration_since(handed));
     }
 
     /// The client that has sent it says for whom.
@@ -244,14 +262,19 @@ impl Exchange {
             (None, None) => &self.shared.metrics.unrouted,
         };
         classes.count(self.status);
-        let took = clock::now().saturating_duration_since(self.started);
+        let now = clock::now();
+        let took = now.saturating_duration_since(self.started);
+        self.phases.answer = self.handed.map(|handed| now.saturating_duration_since(handed));
         if let Some(service) = &self.service {
             service.shared.metrics.duration.record(took);
         }
-        let endpoint = carried.as_ref().map(|carried| &*carried.target.upstream.name);
-        if let (Some(log), Some(entry)) = (&self.shared.access_log, self.entry.take()) {
-            let outcome = self.logged(endpoint, took);
-            log.write(self.worker, &entry, &outcome);
+        if let Some(entry) = self.entry.take() {
+            let endpoint = carried.as_ref().map(|carried| &carried.target.upstream.name);
+            let record = self.record(endpoint, took);
+            if let Some(log) = &self.shared.access_log {
+                log.write(self.worker, &entry, &record);
+            }
+            self.shared.tap.tell(self.worker, &entry, &record);
         }
         if let Some(Carried { target, mut lease, connection }) = carried {
             // One that succeeded until it was broken off says nothing.
@@ -265,14 +288,17 @@ impl Exchange {
         }
     }
 
-    fn logged<'a>(&self, endpoint: Option<&'a str>, took: Duration) -> Logged<'a> {
-        Logged {
+    fn record<'a>(&'a self, endpoint: Option<&'a Arc<str>>, took: Duration) -> Record<'a> {
+        Record {
+            service: self.service.as_ref().map(|service| &service.name),
+            endpoint,
             status: self.status,
             sent: self.sent,
-            endpoint,
             took,
+            phases: self.phases,
             attempts: self.attempts,
             reason: self.reason,
+            failed: self.outcome == Outcome::Failure,
         }
     }
 }

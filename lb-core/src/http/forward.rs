@@ -90,11 +90,16 @@ pub(super) async fn forward(
         };
         exchange.attempted();
         let (upstream, metrics) = (&target.upstream, &service.shared.metrics);
+        let mut handed = started;
         let connected = match upstream.pooled(worker, client, repeatable, surprised) {
             Some(connection) => Ok(connection),
             None => {
                 let options = &service.options;
-                upstream.connect(worker, client, options, surprised, &metrics.connect).await
+                let connected =
+                    upstream.connect(worker, client, options, surprised, &metrics.connect).await;
+                handed = clock::now();
+                exchange.connected(handed.saturating_duration_since(started));
+                connected
             }
         };
         // It may have left, or been told to, while we were connecting: who
@@ -134,6 +139,7 @@ pub(super) async fn forward(
         let asked = upstream.ask(worker, &mut connection, outgoing, patience, leave);
         let unanswered = match asked.await {
             Ok(response) => {
+                exchange.heard(handed);
                 return Ok((response, Carried { target, lease, connection: Some(connection) }));
             }
             Err(unanswered) => unanswered,

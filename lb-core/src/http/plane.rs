@@ -9,6 +9,7 @@ use std::{
 use super::{
     proxy::Shared,
     table::{Service, Table, Target},
+    tap::Watch,
 };
 use crate::{
     balance::{Algorithm, Member},
@@ -128,6 +129,12 @@ impl Plane {
     /// What is known and not routed, and why.
     pub fn unrouted(&self) -> Vec<Unrouted> {
         self.0.table.load().unrouted.clone()
+    }
+
+    /// Has every request told as it ends, for as long as the watch is kept; nobody
+    /// where somebody else watches already.
+    pub fn watch(&self) -> Option<Watch> {
+        self.0.tap.watch()
     }
 
     /// Sets every gauge to what is true now. Call it before metrics are read.

@@ -29,6 +29,7 @@ use super::{
     forward::forward,
     head,
     table::Table,
+    tap::Tap,
     timeouts::Timeouts,
     upgrade,
 };
@@ -60,6 +61,7 @@ pub struct Proxy {
 /// What every clone shares.
 pub(super) struct Shared {
     pub(super) access_log: Option<AccessLog>,
+    pub(super) tap: Arc<Tap>,
     pub(super) pressure: Pressure,
     pub(super) table: ArcSwap<Table>,
     /// The table has changed, or an endpoint has become ready.
@@ -86,6 +88,7 @@ impl Proxy {
     pub fn new(options: Options) -> (Self, Driver) {
         let shared = Arc::new(Shared {
             access_log: options.access_log.clone(),
+            tap: Arc::new(Tap::new(options.workers)),
             pressure: options.pressure.clone(),
             table: ArcSwap::from_pointee(Table::empty(options)),
             changed: Notify::new(),
@@ -171,8 +174,8 @@ impl Proxy {
         request: Request<RequestBody>,
         informer: Option<Informer>,
     ) -> Response<ResponseBody> {
-        let log = self.shared.access_log.is_some();
-        let entry = log.then(|| Entry::new(&request, Arc::clone(&self.client)));
+        let is_told = self.shared.access_log.is_some() || self.shared.tap.is_watched();
+        let entry = is_told.then(|| Entry::new(&request, Arc::clone(&self.client)));
         let mut exchange = Exchange::begin(Arc::clone(&self.shared), self.worker, entry);
         exchange.informs(informer);
         #[cfg(feature = "tls")]

@@ -1,0 +1,35 @@
+use std::{sync::Arc, time::Duration};
+
+use ::http::StatusCode;
+
+/// What became of a request, told when the last byte of its answer has gone or can't
+/// go any more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'a> {
+    /// Whom it was for; nobody where no route was found.
+    pub(super) service: Option<&'a Arc<str>>,
+    /// Who answered; nobody where the balancer did so itself.
+    pub(super) endpoint: Option<&'a Arc<str>>,
+    pub(super) status: StatusCode,
+    /// Bytes of the answer's body.
+    pub(super) sent: u64,
+    /// From the head of the request to the end.
+    pub(super) took: Duration,
+    pub(super) phases: Phases,
+    pub(super) attempts: u32,
+    /// Why there is no whole answer of an endpoint.
+    pub(super) reason: Option<&'static str>,
+    /// Whether that speaks of a fault on this side of the client.
+    pub(super) failed: bool,
+}
+
+/// How long the parts of the last attempt took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Phases {
+    /// Until a connection was open; none where one was open already.
+    pub(super) connect: Option<Duration>,
+    /// From there to the head of the answer; none where there is no answer.
+    pub(super) first_byte: Option<Duration>,
+    /// From there to the end; none where there is no answer.
+    pub(super) answer: Option<Duration>,
+}
