@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use lb_core::{
     endpoint::{
         Endpoint,
-        Obstacle::{self, NotRunning, Unhealthy, Unreachable},
+        Obstacle::{NotRunning, Unhealthy, Unreachable},
         Reason, State,
     },
     registry::{Binding, Registration},
@@ -123,6 +123,8 @@ fn ended(code: Option<i64>) -> Reason {
 
 #[cfg(test)]
 mod tests {
+    use lb_core::endpoint::Obstacle;
+
     use super::*;
     use crate::container::{NetworkMode, running};
 

@@ -1,0 +1,13 @@
+//! Commands that ask the balancer that runs, over its admin listener, and show in a
+//! terminal what it answers.
+
+mod admin;
+mod answers;
+mod endpoints;
+mod explain;
+mod table;
+mod text;
+
+pub(crate) use admin::Admin;
+pub(crate) use endpoints::endpoints;
+pub(crate) use explain::explain;
