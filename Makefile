@@ -3,7 +3,7 @@
 # Ctrl-C leaves nothing half-written that a later run would take for whole.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help up scale down logs demo images test fuzz chaos soak bench compare peers routing simulate fmt lint doc release-check correctness clients attacks
+.PHONY: help up scale down logs demo images test fuzz chaos soak bench compare overhead peers routing simulate fmt lint doc release-check correctness clients attacks
 
 CARGO ?= cargo
 
@@ -46,6 +46,9 @@ bench: ## Runs the micro-benchmarks
 
 compare: ## Processor time per request beside nginx and HAProxy (installs them)
 	@deploy/compare.sh
+
+overhead: ## What metrics, access log, live page and traces cost a request
+	@deploy/overhead.sh $(ARGS)
 
 correctness: ## HTTP under attack, beside five other proxies: into docs/correctness.md
 	@deploy/correctness.sh $(ARGS)

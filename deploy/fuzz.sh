@@ -9,7 +9,7 @@
 # Installs a C++ compiler where there is none.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
-trap 'exit 130' INT
+trap 'trap - INT; kill 0; exit 130' INT
 
 seconds=${1:-60}
 case $seconds in
@@ -45,25 +45,43 @@ RUSTFLAGS="${RUSTFLAGS:-} ${flags[*]}" cargo build --release --locked \
 # The last line with a count, such as `#4096 DONE cov: 312 ft: 1044 corp: 96/2048b ...`.
 summary() { awk '/^#[0-9]/ { line = $0 } END { print line }' "$1"; }
 
-failed=0
-for target in "${targets[@]}"; do
-    found=$out/corpus/$target crashes=$out/crashes/$target log=$out/$target.log
+# Runs one target, and says how it went.
+fuzz() {
+    local target=$1 limit input
+    local found=$out/corpus/$target crashes=$out/crashes/$target log=$out/$target.log
     mkdir -p "$found" "$crashes"
     limit=(-max_total_time="$seconds")
     [ "$seconds" -gt 0 ] || limit=(-runs=0)
     if RUST_BACKTRACE=0 "$out/$host/release/$target" "${limit[@]}" -timeout=5 -rss_limit_mb=1024 \
         -artifact_prefix="$crashes/" "$found" "fuzz/corpus/$target" >"$log" 2>&1; then
         say "$target: $(summary "$log")"
-        continue
+        return
     fi
-    failed=1
-    say "$target: FAILED"
-    grep -m 1 -A 5 -E 'panicked at|ERROR: libFuzzer' "$log" || tail -n 5 "$log"
     input=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
-    if [ -n "$input" ]; then
-        say "The input, to be kept in fuzz/corpus/$target once this is mended:"
-        od -A d -c "$input"
-        say "Again: $out/$host/release/$target $input"
-    fi
+    {
+        say "$target: FAILED"
+        grep -m 1 -A 5 -E 'panicked at|ERROR: libFuzzer' "$log" || tail -n 5 "$log"
+        if [ -n "$input" ]; then
+            say "The input, to be kept in fuzz/corpus/$target once this is mended:"
+            od -A d -c "$input"
+            say "Again: $out/$host/release/$target $input"
+        fi
+    } >"$log.said"
+    # In one piece: another target may be talking.
+    cat "$log.said"
+    return 1
+}
+
+# As many at once as there are cores: each takes one.
+cores=$(getconf _NPROCESSORS_ONLN)
+failed=0
+while [ "${#targets[@]}" -gt 0 ]; do
+    running=()
+    for target in "${targets[@]:0:cores}"; do
+        fuzz "$target" &
+        running+=($!)
+    done
+    targets=("${targets[@]:cores}")
+    for pid in "${running[@]}"; do wait "$pid" || failed=1; done
 done
 exit "$failed"

@@ -1,6 +1,7 @@
 //! What the measuring programs share.
 
 pub mod attacks;
+pub mod contest;
 pub mod correctness;
 pub mod load;
 pub mod process;

@@ -12,10 +12,13 @@ use std::{
 
 use anyhow::Context;
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
-    header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue},
+    header::{
+        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue,
+        LOCATION, X_CONTENT_TYPE_OPTIONS,
+    },
     server::conn::http1,
     service::service_fn,
 };
@@ -33,6 +36,7 @@ use crate::{
     acme::Orders,
     certificates::Certificates,
     explain::explain,
+    live::{self, Events, Live},
     report::{Docker, Endpoints, Ready},
     series::Series,
 };
@@ -50,6 +54,7 @@ pub(crate) struct Admin {
     pub(crate) connections: Connections,
     pub(crate) pressure: Pressure,
     pub(crate) docker: Option<Status>,
+    pub(crate) live: Arc<Live>,
     https: Option<Https>,
     /// Set once the balancer no longer wants new traffic.
     pub(crate) stopping: AtomicBool,
@@ -115,7 +120,9 @@ impl Admin {
             }),
             build: gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")),
         };
+        let live = Live::new(plane.clone(), connections.clone(), docker.clone());
         Self {
+            live: Arc::new(live),
             plane,
             series,
             connections,
@@ -140,7 +147,10 @@ impl Admin {
             };
             let admin = Arc::clone(&self);
             let service = service_fn(move |request| {
-                let mut response = admin.answer(&request);
+                let mut response = match admin.stream(&request) {
+                    Some(response) => response.map(Either::Right),
+                    None => admin.answer(&request).map(Either::Left),
+                };
                 if admin.leaving.load(Ordering::Relaxed) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -149,6 +159,18 @@ impl Admin {
             // A scraper that goes away is its own affair.
             tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
         }
+    }
+
+    /// The answer that goes on for as long as somebody reads it.
+    fn stream<B>(&self, request: &Request<B>) -> Option<Response<Events>> {
+        if *request.method() != Method::GET || request.uri().path() != "/live/events" {
+            return None;
+        }
+        let mut response = Response::new(self.live.follow()?);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Some(response)
     }
 
     fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
@@ -182,7 +204,18 @@ impl Admin {
                 }
                 None => text(StatusCode::NOT_FOUND, "404 Not Found: there is no HTTPS\n"),
             },
-            _ => text(StatusCode::NOT_FOUND, INDEX),
+            "/live" => {
+                let mut response = text(StatusCode::MOVED_PERMANENTLY, "301 Moved Permanently\n");
+                response.headers_mut().insert(LOCATION, HeaderValue::from_static("/live/"));
+                response
+            }
+            "/live/events" => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "503 Service Unavailable: too many follow\n")
+            }
+            path => match path.strip_prefix("/live/").and_then(live::file) {
+                Some((kind, content)) => page(kind, content),
+                None => text(StatusCode::NOT_FOUND, INDEX),
+            },
         }
     }
 
@@ -225,6 +258,7 @@ impl Admin {
 
 const INDEX: &str = "\
 lb-bin answers here:
+  /live/         what happens, as it happens, in a browser
   /metrics       for Prometheus
   /healthz       200 while the process lives
   /readyz        200 once it knows who to route to, else 503 and why
@@ -237,6 +271,21 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 
 fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     typed(status, PLAIN, text)
+}
+
+/// What it takes for the page, and nothing from anywhere else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'";
+
+fn page(kind: &'static str, content: &'static str) -> Response<Full<Bytes>> {
+    let mut response = typed(StatusCode::OK, kind, content);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // It belongs to the version that runs.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
 }
 
 fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<Full<Bytes>> {

@@ -186,6 +186,7 @@ impl Balancer {
         // What another process accepts from, it is to have alone. Else both are
         // answered to the end.
         if answers.is_taken() {
+            admin.live.end();
             if let Some(task) = commands {
                 task.end().await;
             }

@@ -13,6 +13,7 @@ mod demo;
 mod explain;
 mod file;
 mod inherited;
+mod live;
 mod memory;
 mod reload;
 mod report;

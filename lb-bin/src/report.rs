@@ -20,7 +20,8 @@ pub(crate) struct Endpoints {
 struct Service {
     name: String,
     algorithm: &'static str,
-    waiting: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<usize>,
     endpoints: Vec<Endpoint>,
 }
 
@@ -33,7 +34,8 @@ struct Endpoint {
     weight: u32,
     state: &'static str,
     reasons: Vec<String>,
-    in_flight: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_flight: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -51,13 +53,15 @@ struct Instance {
 pub(crate) struct Docker {
     pub(crate) connected: bool,
     pub(crate) synced: bool,
-    seconds_since_contact: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds_since_contact: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     api: Option<String>,
     containers: usize,
-    inspects: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inspects: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
 }
@@ -79,6 +83,18 @@ impl Endpoints {
             docker: docker.map(Docker::of),
         }
     }
+
+    /// Without what changes all the time.
+    pub(crate) fn without_figures(mut self) -> Self {
+        for service in &mut self.services {
+            service.waiting = None;
+            service.endpoints.iter_mut().for_each(|endpoint| endpoint.in_flight = None);
+        }
+        if let Some(docker) = &mut self.docker {
+            (docker.seconds_since_contact, docker.inspects) = (None, None);
+        }
+        self
+    }
 }
 
 impl Docker {
@@ -88,11 +104,11 @@ impl Docker {
         Self {
             connected: report.connected,
             synced: report.synced,
-            seconds_since_contact: status.since_contact().as_secs_f64(),
+            seconds_since_contact: Some(status.since_contact().as_secs_f64()),
             engine,
             api,
             containers: report.containers,
-            inspects: report.inspects,
+            inspects: Some(report.inspects),
             error: report.last_error,
         }
     }
@@ -108,12 +124,12 @@ impl From<ServiceReport> for Service {
             weight: endpoint.weight,
             state: endpoint.standing.name(),
             reasons: endpoint.reasons,
-            in_flight: endpoint.in_flight,
+            in_flight: Some(endpoint.in_flight),
         };
         Self {
             name: service.name.to_string(),
             algorithm: service.algorithm.name(),
-            waiting: service.waiting,
+            waiting: Some(service.waiting),
             endpoints: service.endpoints.into_iter().map(endpoint).collect(),
         }
     }

@@ -99,6 +99,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         assert!(rest.is_empty(), "{:?}", String::from_utf8_lossy(&rest));
     }
 
+    /// The next event of a stream of them: what it is called, and what it says. None
+    /// where the stream has ended.
+    pub(crate) async fn event(&mut self) -> Option<(String, serde_json::Value)> {
+        let mut name = String::new();
+        loop {
+            let mut line = String::new();
+            let read = time::timeout(LIMIT, self.0.read_line(&mut line)).await;
+            if read.expect("no event").ok()? == 0 {
+                return None;
+            }
+            // Each event is in one piece, so no line has the end of one in it.
+            if let Some(event) = line.trim_end().strip_prefix("event: ") {
+                name = event.to_owned();
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                return Some((name, serde_json::from_str(data).unwrap()));
+            }
+        }
+    }
+
     async fn head(&mut self) -> io::Result<String> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {

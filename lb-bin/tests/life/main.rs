@@ -9,6 +9,7 @@ mod control;
 mod https;
 mod lb;
 mod limits;
+mod live;
 mod load;
 mod reload;
 mod site;

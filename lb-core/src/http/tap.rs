@@ -81,6 +81,18 @@ const SAMPLES: usize = 64;
 /// Bytes of a path.
 const PATH: usize = 96;
 
+impl End {
+    /// One that took so long.
+    pub fn new(
+        service: Option<Arc<str>>,
+        endpoint: Option<Arc<str>>,
+        took: Duration,
+        failed: bool,
+    ) -> Self {
+        Self { service, endpoint, took, failed }
+    }
+}
+
 impl Tap {
     pub(super) fn new(workers: usize) -> Self {
         let buffers = (0..workers.max(1)).map(|_| Mutex::default()).collect();
@@ -113,12 +125,8 @@ impl Tap {
             seen.lost += 1;
             return;
         }
-        let end = End {
-            service: record.service.cloned(),
-            endpoint: record.endpoint.cloned(),
-            took: record.took,
-            failed: record.failed,
-        };
+        let (service, endpoint) = (record.service.cloned(), record.endpoint.cloned());
+        let end = End::new(service, endpoint, record.took, record.failed);
         // A reservoir: the n-th takes the place of another one with a chance of
         // SAMPLES in n, so that in the end all have had the same.
         let place = match seen.ends.len() {
