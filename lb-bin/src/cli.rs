@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use acme::AcmeOptions;
 pub(crate) use https::HttpsOptions;
 pub(crate) use limits::LimitOptions;
-pub(crate) use terminal::{Explain, Shown};
+pub(crate) use terminal::{Explain, Shown, Top};
 pub(crate) use upstream::UpstreamOptions;
 
 /// A load balancer for containers.
@@ -65,6 +65,14 @@ pub(crate) enum Command {
     /// Exits with 0 if the container gets requests, or the request would be served; with
     /// 1 if not, or if it can't be found out.
     Explain(Explain),
+    /// Show what goes on as it goes on: services and containers, requests and errors a
+    /// second, latencies, states, and what isn't routed and why.
+    ///
+    /// Asks the balancer that runs, at the address given with --admin, and goes on when
+    /// it is restarted or replaced. Keys: q quits, n r e l sort by name, requests, errors
+    /// or latency, / filters, space stands still, ? shows the rest. With NO_COLOR there
+    /// are no colours. Where standard output is no terminal it is printed once.
+    Top(Top),
     /// Balance over hello servers started in this process: no Docker needed.
     Demo(Demo),
 }

@@ -68,6 +68,10 @@ fn run(cli: Cli, matches: ArgMatches) -> anyhow::Result<ExitCode> {
             let served = run::runtime()?.block_on(asked)?;
             Ok(if served { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Some(Command::Top(top)) => {
+            run::runtime()?.block_on(terminal::top(admin()?, top.interval, top.once))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Some(Command::Check | Command::Demo(_)) | None => {
             balance(cli, matches)?;
             Ok(ExitCode::SUCCESS)

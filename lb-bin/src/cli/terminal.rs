@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use clap::Args;
 use http::{HeaderName, HeaderValue};
@@ -37,4 +37,24 @@ impl Explain {
     pub(crate) fn question(&self) -> Question {
         Question { of: self.of.clone(), client: self.client, headers: self.header.clone() }
     }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Top {
+    /// Print the table once, after watching for one interval.
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// How often figures are shown anew, 250ms or more.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub(crate) interval: Duration,
+}
+
+/// The balancer tells figures four times a second.
+const LEAST: Duration = Duration::from_millis(250);
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text);
+    let time = time.map_err(|error| format!("{error}; write a time such as 1s or 500ms"))?;
+    if time < LEAST { Err("nothing changes more often than every 250ms".into()) } else { Ok(time) }
 }

@@ -10,10 +10,12 @@ use lb_core::{
     http::{
         EndpointReport, Refusal,
         explain::{
-            self, EndpointExplanation, HttpsExplanation, RequestExplanation, Role, RouteExplanation,
+            self, EndpointExplanation, HttpsExplanation, RequestExplanation, Role,
+            RouteExplanation, Test,
         },
     },
 };
+use lb_docker::metrics::SOURCE as DOCKER;
 use serde::{Deserialize, Serialize};
 
 use super::{Question, remedy};
@@ -201,10 +203,17 @@ impl Container {
             served: of.is_used(),
             since: date(of.since),
             seconds: age(of.since, now),
-            conditions: of.conditions.iter().map(condition).collect(),
+            conditions: of.conditions.iter().filter(|it| is_known(it, of)).map(condition).collect(),
             services: of.roles.iter().map(service).collect(),
         }
     }
+}
+
+/// Whether anybody has said so: of servers that are configured nobody knows whether they
+/// run.
+fn is_known(condition: &explain::Condition, of: &EndpointExplanation) -> bool {
+    let of_containers = [Test::Running, Test::Healthy, Test::Reachable, Test::Staying];
+    *of.source == *DOCKER || condition.met != Some(true) || !of_containers.contains(&condition.test)
 }
 
 impl EndpointShare {

@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Collected, Empty};
 use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
     client::conn::http1,
-    header::{CONNECTION, HOST},
+    header::{CONNECTION, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time};
@@ -77,15 +77,23 @@ impl Admin {
         if status == StatusCode::OK { Ok(body) } else { Err(self.refused(path, status, &body)) }
     }
 
-    /// An answer that goes on, once it has begun.
+    /// A stream of events, once it has begun.
     pub(crate) async fn follow(&self, path: &str) -> anyhow::Result<Incoming> {
         let response = time::timeout(self.limit, self.send(path)).await;
         let response = response.map_err(io::Error::from).flatten();
         let response = response.map_err(|error| self.unanswered(path, error))?;
-        if response.status() == StatusCode::OK {
-            return Ok(response.into_body());
+        let kind = response.headers().get(CONTENT_TYPE);
+        match response.status() {
+            StatusCode::OK if kind.is_some_and(|kind| kind == "text/event-stream") => {
+                Ok(response.into_body())
+            }
+            StatusCode::OK => Err(self.refused(path, StatusCode::NOT_FOUND, "")),
+            status => {
+                let body = response.into_body().collect().await.map(Collected::to_bytes);
+                let body = body.unwrap_or_default();
+                Err(self.refused(path, status, &String::from_utf8_lossy(&body)))
+            }
         }
-        Err(self.refused(path, response.status(), ""))
     }
 
     async fn send(&self, path: &str) -> io::Result<Response<Incoming>> {
@@ -119,8 +127,8 @@ impl Admin {
         let (address, path) = (self.address, path_of(path));
         if status == StatusCode::NOT_FOUND {
             return anyhow::anyhow!(
-                "what answers at http://{address} has no {path}: is it a balancer, and of this \
-                 version ({})?",
+                "what answers at http://{address} has no {path}: is the balancer of this version \
+                 ({})?",
                 env!("CARGO_PKG_VERSION")
             );
         }

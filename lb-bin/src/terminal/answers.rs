@@ -45,6 +45,61 @@ pub(crate) struct Instance {
     pub(crate) reasons: Vec<String>,
 }
 
+/// The state in the live feed.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub(crate) struct State {
+    pub(crate) version: String,
+    /// When the balancer began, in seconds of Unix time.
+    pub(crate) started: f64,
+    #[serde(flatten)]
+    pub(crate) endpoints: Endpoints,
+}
+
+/// The traffic in the live feed.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub(crate) struct Traffic {
+    /// In seconds of Unix time.
+    pub(crate) at: f64,
+    /// The seconds that figures look back.
+    pub(crate) window: f64,
+    pub(crate) connections: usize,
+    pub(crate) total: Figures,
+    pub(crate) services: Vec<ServiceTraffic>,
+    /// Of requests that no service is for.
+    pub(crate) unrouted: Figures,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub(crate) struct ServiceTraffic {
+    pub(crate) name: String,
+    pub(crate) waiting: usize,
+    pub(crate) total: Figures,
+    /// Of what the balancer has answered itself.
+    pub(crate) local: Figures,
+    pub(crate) endpoints: Vec<EndpointTraffic>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub(crate) struct EndpointTraffic {
+    pub(crate) name: String,
+    pub(crate) in_flight: usize,
+    pub(crate) total: Figures,
+}
+
+/// Requests and failures a second, and times in milliseconds if there were any.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub(crate) struct Figures {
+    pub(crate) rate: f64,
+    pub(crate) errors: f64,
+    pub(crate) p50: Option<f64>,
+    pub(crate) p99: Option<f64>,
+}
+
 /// What is known of the engine.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]

@@ -5,9 +5,12 @@ mod admin;
 mod answers;
 mod endpoints;
 mod explain;
+mod sse;
 mod table;
 mod text;
+mod top;
 
 pub(crate) use admin::Admin;
 pub(crate) use endpoints::endpoints;
 pub(crate) use explain::explain;
+pub(crate) use top::top;

@@ -109,6 +109,6 @@ mod tests {
         let mut table = Table::new(&["STATE", "NAME"]);
         table.row(vec![Cell::toned("ready", Tone::Good), "a".into()]);
         let shown = table.render("", true);
-        assert_eq!(shown, "STATE  NAME\n\u{1b}[38;5;10mready\u{1b}[39m  a\n");
+        assert_eq!(shown, "STATE  NAME\n\u{1b}[32mready\u{1b}[m  a\n");
     }
 }

@@ -2,8 +2,6 @@
 
 use std::{borrow::Cow, io::IsTerminal};
 
-use crossterm::style::{Color, Stylize};
-
 /// What others have written, without what a terminal would obey: what a health check
 /// prints, say, is no business of it.
 pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
@@ -37,13 +35,14 @@ impl Tone {
         }
     }
 
-    pub(crate) fn color(self) -> Option<Color> {
+    /// The parameter of SGR (ECMA-48) that is its colour; plain text has none.
+    fn sgr(self) -> Option<u8> {
         match self {
             Self::Plain => None,
-            Self::Good => Some(Color::Green),
-            Self::Middling => Some(Color::Yellow),
-            Self::Bad => Some(Color::Red),
-            Self::Faint => Some(Color::DarkGrey),
+            Self::Good => Some(32),
+            Self::Middling => Some(33),
+            Self::Bad => Some(31),
+            Self::Faint => Some(90),
         }
     }
 }
@@ -57,8 +56,8 @@ pub(crate) fn colored() -> bool {
 
 /// The text in this tone, if there are to be any.
 pub(crate) fn toned(text: &str, tone: Tone, colored: bool) -> String {
-    match tone.color().filter(|_| colored) {
-        Some(color) => text.with(color).to_string(),
+    match tone.sgr().filter(|_| colored) {
+        Some(color) => format!("\x1b[{color}m{text}\x1b[m"),
         None => text.to_owned(),
     }
 }

@@ -12,6 +12,8 @@ mod limits;
 mod live;
 mod load;
 mod reload;
+mod screen;
 mod site;
 mod stop;
 mod take_over;
+mod terminal;

@@ -99,7 +99,7 @@ fn goes(route: &Route) -> String {
 fn found(request: &Request, route: &Route) -> String {
     let Route { service, .. } = route;
     match route.found_by.as_str() {
-        "exact" => format!("{service}, which is named by its containers"),
+        "exact" => format!("{service}, by this very name"),
         "wildcard" => format!("{}, by the wildcard {service}", request.host),
         "default" => {
             format!("{}, which nothing names; {service} is the default host", request.host)

@@ -4,6 +4,7 @@ mod bad_input;
 mod chaos;
 mod compose;
 mod discovery;
+mod explain;
 mod health;
 mod https;
 mod observe;
@@ -13,8 +14,9 @@ use crate::{Case, Lack};
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    let themes: [&'static [Case]; 7] = [
+    let themes: [&'static [Case]; 8] = [
         discovery::CASES,
+        explain::CASES,
         health::CASES,
         https::CASES,
         compose::CASES,
