@@ -88,7 +88,7 @@ mod tests {
             ("of=+", "ask /explain?of="),
             ("of=a&client=b", "client=b: no IP address"),
             ("of=a&header=b", "\"b\" is no header; write 'Name: value'"),
-            ("of=a&header=b%0a:+c", "is no header"),
+            ("of=a&header=b+c:+d", "is no header"),
             ("of=a&clinet=10.0.0.1", "clinet: unknown; ask"),
         ] {
             let error = Question::parse(query).unwrap_err();

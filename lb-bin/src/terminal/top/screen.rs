@@ -312,24 +312,24 @@ mod tests {
 lb-bin top  127.0.0.1:9180  up 1h 4m  by name
 102 requests/s  2.5 errors/s  p50 1.2ms  p99 41ms  12 connections  2 of 4 ready
 Docker 20.10.24: 7 containers, connected
-NAME                             STATE        REQ/S  ERR/S    P50    P99  IN FL
-app.local                        2/3 ready      100    0.5  1.2ms   41ms      5
-  shop-app-1                     ready           40    0.5  1.3ms   1.2s      2
-  shop-app-2                     ready           60      0  1.1ms  4.1ms      3
-  shop-app-3                     connecting       0      0      -      -      0
+NAME                              STATE        REQ/S  ERR/S    P50    P99  IN FL
+app.local                         2/3 ready      100    0.5  1.2ms   41ms      5
+  shop-app-1                      ready           40    0.5  1.3ms   1.2s      2
+  shop-app-2                      ready           60      0  1.1ms  4.1ms      3
+  shop-app-3                      connecting       0      0      -      -      0
     172.17.0.5:8484 does not accept connections yet: Connection refused (os err…
-blog.local                       0/1 ready      2.0    2.0  0.2ms  0.2ms      0
+blog.local                        0/1 ready      2.0    2.0  0.2ms  0.2ms      0
   2 requests wait for one to be ready
-  blog-1                         down             0      0      -      -      0
+  blog-1                          down             0      0      -      -      0
     exited (1)
-  (the balancer itself)                         2.0    2.0  0.2ms  0.2ms
+  (the balancer itself)                          2.0    2.0  0.2ms  0.2ms
 
 NOT ROUTED
-(no route)                       503            0.5    0.5  0.1ms  0.1ms
+(no route)                        503            0.5    0.5  0.1ms  0.1ms
   requests for hosts that nothing names
-shop-db-1                        ignored
+shop-db-1                         ignored
   names no host: set VIRTUAL_HOST or the label lb.host
-web-1                            quarantined
+web-1                             quarantined
   VIRTUAL_PORT=\"0\": a port is a number from 1 to 65535
 
 q quit  n r e l sort  / filter  space pause  ? help
