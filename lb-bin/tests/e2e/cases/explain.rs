@@ -70,7 +70,7 @@ fn each_reason_not_to_be_routed_is_explained(scope: &Scope) {
     paused.docker(&["pause"]);
     let mut drain = Command::new(env!("CARGO_BIN_EXE_lb-bin"));
     drain.args(["drain", &drained.name, "--control", &control]);
-    assert!(drain.status().unwrap().success());
+    assert!(drain.output().unwrap().status.success());
 
     let no = |name: &str, why: &str| format!("{name} gets no requests: {why}");
     for (container, verdict, words) in [
@@ -128,14 +128,9 @@ fn a_host_is_explained_by_what_answers_for_it(scope: &Scope) {
 
     let strict = Lb::start();
     strict.ready(&scope.host("a.exact"), 1);
-    let www = format!("www.{}", scope.host("a.exact"));
-    let near = format!("it is {}, without www.", scope.host("a.exact"));
-    // The wildcard is for it.
-    strict.explained(&[&www], true, &["by the wildcard"]);
     let www = format!("www.{fallback}");
     strict.explained(&[&www], false, &["gets 503 (no_route)", "without www.", "VIRTUAL_HOST="]);
     assert_eq!(strict.get(&www, "/").status, 503);
-    assert!(!near.is_empty());
 }
 
 fn a_client_goes_to_the_container_that_is_named(scope: &Scope) {
