@@ -21,6 +21,17 @@ target_dir() {
         sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
 }
 
+# Compiles what images are made of, and leaves in `binaries` where that is.
+compile_for_images() {
+    local triple
+    triple=$(rustc -vV | sed -n 's/^host: //p')
+    RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
+        cargo build --release --locked --target "$triple" -p lb-bin -p app-bin
+    # For who sources this.
+    # shellcheck disable=SC2034
+    binaries=$(target_dir)/$triple/release
+}
+
 # Says why not, on standard error, where there is no engine to talk to.
 engine_answers() {
     if ! command -v docker >/dev/null; then

@@ -25,10 +25,7 @@ if [ "$(uname -s)" != Linux ]; then
     exit
 fi
 
-triple=$(rustc -vV | sed -n 's/^host: //p')
-RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
-    cargo build --release --locked --target "$triple" -p lb-bin -p app-bin
-binaries=$(target_dir)/$triple/release
+compile_for_images
 
 # Docker finds out by itself whether anything changed: an image that is up to
 # date keeps its id, and compose its container.

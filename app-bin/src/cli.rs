@@ -9,6 +9,8 @@ use app_bin::{Behavior, Rate, parse_duration};
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::load::LoadArgs;
+
 const ABOUT: &str = "A hello server that can misbehave: the backend behind the load balancer";
 
 const LONG_ABOUT: &str = "\
@@ -49,8 +51,8 @@ Signals:
   SIGINT   exits at once, with status 130
   SIGUSR1  flips the health
 
-Exit status: 0 ended by SIGTERM, or checked and healthy; 1 cannot start, or
-checked and not healthy; 2 cannot read the command line; 130 ended by SIGINT.";
+Exit status: 0 ended by SIGTERM, or checked and healthy, or no request of a load
+failed; 1 cannot start, or checked and not healthy, or a request failed; 2 cannot read the command line; 130 ended by SIGINT.";
 
 /// What the program is told to do.
 #[derive(Debug, Parser)]
@@ -80,6 +82,12 @@ pub(crate) enum Command {
     /// Exits with status 0 when it answers 200 within 2 seconds; else with
     /// status 1 and one line on stderr that says why.
     Check(CheckArgs),
+    /// Sends requests at a steady rate, and shows how they fare and who answers
+    ///
+    /// Requests are sent when they are due, whatever becomes of those before, and
+    /// latencies count from then. Ctrl-C ends it with the summary. Exits with status 0
+    /// when every request was answered with a status below 400, else with 1.
+    Load(Box<LoadArgs>),
 }
 
 /// Options of `check`.

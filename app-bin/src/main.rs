@@ -2,6 +2,8 @@
 
 mod check;
 mod cli;
+mod exporter;
+mod load;
 mod serve;
 mod signals;
 
@@ -15,6 +17,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Some(Command::Check(args)) => check::check(&args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Load(args)) => load::load(&args),
         None => serve::serve(&cli.serve),
     };
     outcome.unwrap_or_else(|error| {

@@ -15,6 +15,8 @@ mod file;
 mod inherited;
 mod live;
 mod memory;
+mod metrics;
+mod process;
 mod reload;
 mod report;
 mod run;
@@ -22,6 +24,7 @@ mod series;
 mod signals;
 mod take_over;
 mod terminal;
+mod traces;
 
 use std::process::ExitCode;
 

@@ -203,10 +203,13 @@ mod tests {
             service: Some(&Arc::from("app.local")),
             endpoint: None,
             status: StatusCode::SERVICE_UNAVAILABLE,
+            received: 0,
             sent: 7,
+            complete: true,
             took: Duration::from_millis(2),
             phases: Phases::default(),
             attempts: 0,
+            attempt: None,
             reason: Some("no_endpoint"),
             failed: true,
         };

@@ -8,7 +8,9 @@ mod explain;
 mod health;
 mod https;
 mod observe;
+mod page;
 mod stop;
+mod traces;
 
 use crate::{Case, Lack};
 
@@ -23,8 +25,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         bad_input::CASES,
         observe::CASES,
         stop::CASES,
+        traces::CASES,
     ];
-    themes.into_iter().chain(chaos::THEMES).flatten()
+    themes.into_iter().chain(page::THEMES).chain(chaos::THEMES).flatten()
 }
 
 fn nothing() -> Result<(), Lack> {

@@ -13,6 +13,7 @@ use ::http::{
 
 use super::client::{Client, value_of};
 
+pub(super) use ids::{Traced, X_REQUEST_ID, is_request_id};
 pub use trust::{Trust, TrustError};
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -88,11 +89,10 @@ impl Forwarding {
             append(headers, header::FORWARDED, element);
         }
         self.enter(headers, version);
-        ids::add(headers, self.request_id, self.trace);
         origin
     }
 
-    /// Whether what this client says of earlier ones is passed on.
+    /// Whether what this client says counts.
     pub(super) fn believes(&self, client: &Client) -> bool {
         client.address.is_some_and(|peer| self.trust.believes(peer.ip()))
     }

@@ -1,0 +1,160 @@
+//! What `app-bin load` sends, counts and says.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
+
+use support::{App, binary, output};
+
+/// A load on this server, to its end.
+fn load(app: &App, options: &[&str]) -> Output {
+    let url = format!("http://{}/", app.address);
+    output(&[&["load", &url], options].concat())
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The number at the end of the last line that begins so.
+fn number(text: &str, start: &str) -> u64 {
+    let lines = text.lines().rev();
+    let line = lines.map(str::trim_start).find(|line| line.starts_with(start));
+    let line = line.unwrap_or_else(|| panic!("no {start:?} in:\n{text}"));
+    line.rsplit(' ').next().unwrap().replace(',', "").parse().unwrap()
+}
+
+#[test]
+fn sends_as_many_as_are_due_and_tells_who_answered() {
+    let app = App::start(&[]);
+    let output = load(&app, &["--rate=1000", "--duration=2s"]);
+    let text = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_eq!(number(&text, "answered well"), 2000, "{text}");
+    assert_eq!(number(&text, "200 OK:"), 2000, "{text}");
+    assert_eq!(number(&text, "failed"), 0, "{text}");
+    assert!(text.contains("  web "), "{text}");
+    let requests = app.control("GET", "/requests").body;
+    assert!(requests.contains("\"requests\":2000,"), "{requests}");
+}
+
+#[test]
+fn answers_may_be_long_and_of_unknown_length() {
+    let app = App::start(&[]);
+    let paths = "--paths=/?size=300000,/?size=300000&chunked,/?status=204,/";
+    let output = load(&app, &["--rate=100", "--duration=1s", "--connections=2", paths]);
+    let text = text(&output);
+    assert_eq!(number(&text, "answered well"), 100, "{text}");
+    assert_eq!(number(&text, "204 No Content:"), 25, "{text}");
+}
+
+#[test]
+fn what_fails_is_told_by_reason_and_is_the_exit_status() {
+    let app = App::start(&[]);
+    let paths = "--paths=/?status=503,/?size=1000&truncate,/";
+    let output = load(&app, &["--rate=90", "--duration=1s", paths]);
+    let text = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(number(&text, "answered well"), 30, "{text}");
+    assert_eq!(number(&text, "failed"), 60, "{text}");
+    assert_eq!(number(&text, "503 Service Unavailable:"), 30, "{text}");
+    assert_eq!(number(&text, "broken off within the answer:"), 30, "{text}");
+}
+
+#[test]
+fn who_is_not_answered_in_time_has_failed() {
+    let app = App::start(&["--hang-rate=1"]);
+    let options = ["--rate=20", "--duration=1s", "--connections=10", "--timeout=300ms"];
+    let output = load(&app, &options);
+    let text = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(number(&text, "failed"), 20, "{text}");
+    assert!(number(&text, "no answer in time:") >= 10, "{text}");
+}
+
+/// One that waits for each answer would send half as many, and find each quick.
+#[test]
+fn what_is_late_counts_from_when_it_was_due() {
+    let app = App::start(&["--latency=20ms"]);
+    let output = load(&app, &["--rate=100", "--duration=1s", "--connections=1"]);
+    let text = text(&output);
+    assert_eq!(number(&text, "answered well"), 100, "{text}");
+    // 100 times 20 ms take two seconds, and the last one was due after one.
+    let line = text.lines().find(|line| line.trim_start().starts_with("slowest")).unwrap();
+    let (seconds, unit) = line.trim().rsplit_once(' ').unwrap();
+    let seconds: f64 = seconds.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(unit == "s" && seconds >= 1.0, "{text}");
+}
+
+#[test]
+fn says_what_it_is_told_to() {
+    let app = App::start(&[]);
+    // The app says back what it got, which is no greeting but for this.
+    let output = load(
+        &app,
+        &[
+            "--rate=10",
+            "--duration=1s",
+            "--paths=/x?echo",
+            "--host=served from host.test!",
+            "--method=POST",
+            "--body=hello",
+            "--header=X-A: b",
+        ],
+    );
+    let text = text(&output);
+    assert!(text.contains("  host.test "), "{text}");
+    assert!(text.contains("POST http://"), "{text}");
+}
+
+#[test]
+fn names_can_come_from_a_header() {
+    let app = App::start(&[]);
+    let options = ["--rate=10", "--duration=1s", "--name-header=x-id", "--paths=/?id=me,/"];
+    let text = text(&load(&app, &options));
+    assert!(text.contains("  me ") && text.contains("  (no name) "), "{text}");
+}
+
+#[test]
+fn an_interrupt_ends_it_with_the_summary() {
+    let app = App::start(&[]);
+    let url = format!("http://{}/", app.address);
+    let mut load = binary().args(["load", &url]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(load.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let progress = lines.next().unwrap();
+    assert!(progress.starts_with("0:0") && progress.contains("  web "), "{progress}");
+    let kill = Command::new("kill").args(["-s", "INT", &load.id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    let rest: Vec<_> = lines.collect();
+    assert!(rest.iter().any(|line| line.starts_with("answered well")), "{rest:?}");
+    assert_eq!(load.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn tells_that_nothing_listens() {
+    // Its port is free again, and hardly anybody takes it at once.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = output(&["load", &format!("http://{address}")]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains(&format!("nothing to send requests to at {address}: ")), "{text}");
+}
+
+#[test]
+fn bad_values_name_the_option_and_the_remedy() {
+    for (argument, option, remedy) in [
+        ("https://localhost", "<URL>", "as in http://localhost:8080/"),
+        ("--rate=0", "--rate <NUMBER>", "1..=100000"),
+        ("--duration=0s", "--duration <DURATION>", "as in 30s"),
+        ("--shape=square", "--shape <SHAPE>", "steady, ramp, spike, soak"),
+        ("--paths=/a,b", "--paths <PATHS>", "as in /a?b=c"),
+        ("--header=a", "--header <NAME: VALUE>", "as in \"X-Forwarded-For"),
+    ] {
+        let output = output(&["load", argument]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{argument}: {text}");
+        assert!(text.contains(option) && text.contains(remedy), "{argument}: {text}");
+    }
+}
