@@ -78,7 +78,6 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    #[allow(clippy::too_many_lines, reason = "a line for each variable")]
     fn value(&self, variable: &Variable, slot: Option<Slot>, field: Field<'_>) {
         let Self { entry, notes, record, stamps } = self;
         let client = &*entry.client;
