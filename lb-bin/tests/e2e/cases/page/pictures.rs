@@ -10,12 +10,13 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
-use super::{Page, balancer};
+use super::Page;
 use crate::{
     Case, Lack, browser,
     docker::{Container, docker, output},
     engine::{self, Engine},
     images,
+    lb::Lb,
     load::{Load, Plan},
     scope::Scope,
     wait,
@@ -46,7 +47,7 @@ fn asked() -> Result<(), Lack> {
 
 fn pictures_of_the_live_page(_: &Scope) {
     let _engine = Engine::new();
-    let lb = balancer();
+    let lb = Lb::start();
     let shop: Vec<_> = (1..=5).map(|at| app(&format!("shop-app-{at}"), SHOP, &[])).collect();
     let api: Vec<_> = (1..=2).map(|at| app(&format!("shop-api-{at}"), API, &[])).collect();
     app("shop-legacy-1", "old.example.com", &["--env=VIRTUAL_PATH=/old"]);
