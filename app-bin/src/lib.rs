@@ -80,5 +80,7 @@ pub use health::Health;
 pub use hello::App;
 pub use hostname::hostname;
 pub use journal::Step;
-pub use metrics::{DURATION_BUCKETS, DURATION_METRIC, Metrics};
+pub use metrics::{
+    DURATION_BUCKETS, DURATION_METRIC, HEALTHY_METRIC, METRICS, Metric, MetricKind, Metrics,
+};
 pub use server::{Ended, Handle, Server};

@@ -2,6 +2,7 @@
 
 mod check;
 mod cli;
+mod exporter;
 mod load;
 mod serve;
 mod signals;

@@ -5,10 +5,39 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::StatusCode;
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
+use metrics::{
+    Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, SharedString,
+};
+
+/// One metric: what it is called, and what it means.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it is a counter, a gauge or a histogram.
+    pub kind: MetricKind,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it says, in its unit.
+    pub help: &'static str,
+}
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only ever grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution, in buckets.
+    Histogram,
+}
 
 /// Name of the histogram of the times to answer.
 pub const DURATION_METRIC: &str = "app_request_duration_seconds";
+
+/// Name of the gauge of the health, which whoever shows the metrics has to set.
+pub const HEALTHY_METRIC: &str = "app_healthy";
 
 /// Upper bounds of the histogram's buckets, in seconds: from what an idle
 /// server needs to what a drain waits for. The recorder must be told, since it
@@ -20,7 +49,61 @@ pub const DURATION_BUCKETS: [f64; 16] = [
 
 const REQUESTS_METRIC: &str = "app_requests_total";
 const IN_FLIGHT_METRIC: &str = "app_in_flight_requests";
+const CONNECTIONS_METRIC: &str = "app_connections";
 const BUILD_METRIC: &str = "app_build_info";
+
+/// All that the binary shows. Those that begin with `process_` are of the crate
+/// `metrics-process`.
+pub const METRICS: &[Metric] = &[
+    metric(
+        MetricKind::Counter,
+        REQUESTS_METRIC,
+        &["code"],
+        "Requests by the status answered; none: the client left or the server ended before that.",
+    ),
+    metric(
+        MetricKind::Histogram,
+        DURATION_METRIC,
+        &[],
+        "Seconds from the head of a request to the head of its answer.",
+    ),
+    metric(MetricKind::Gauge, IN_FLIGHT_METRIC, &[], "Requests received and not answered yet."),
+    metric(MetricKind::Gauge, CONNECTIONS_METRIC, &[], "Connections of clients that are open."),
+    metric(MetricKind::Gauge, HEALTHY_METRIC, &[], "1 while it says it is healthy, else 0."),
+    metric(MetricKind::Gauge, BUILD_METRIC, &["version"], "Always 1; its label tells the build."),
+    metric(
+        MetricKind::Counter,
+        "process_cpu_seconds_total",
+        &[],
+        "Processor time used, in user and system mode, in whole seconds.",
+    ),
+    metric(MetricKind::Gauge, "process_resident_memory_bytes", &[], "Memory that is resident."),
+    metric(MetricKind::Gauge, "process_virtual_memory_bytes", &[], "Memory that is mapped."),
+    metric(
+        MetricKind::Gauge,
+        "process_virtual_memory_max_bytes",
+        &[],
+        "Memory that may be mapped; 0 without a limit.",
+    ),
+    metric(MetricKind::Gauge, "process_open_fds", &[], "File descriptors that are open."),
+    metric(MetricKind::Gauge, "process_max_fds", &[], "File descriptors that may be open."),
+    metric(MetricKind::Gauge, "process_threads", &[], "Threads."),
+    metric(
+        MetricKind::Gauge,
+        "process_start_time_seconds",
+        &[],
+        "When the process was started, in Unix time.",
+    ),
+];
+
+const fn metric(
+    kind: MetricKind,
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind, labels, help }
+}
 
 /// The lowest code a counter is kept for, and one above the highest.
 const CODES: std::ops::Range<u16> = 100..600;
@@ -35,6 +118,7 @@ const METADATA: Metadata<'static> =
 /// - `app_request_duration_seconds`, a histogram of the time from the request's
 ///   head to the answer's;
 /// - `app_in_flight_requests`, a gauge of requests not answered yet;
+/// - `app_connections`, a gauge of open connections;
 /// - `app_build_info{version}`, always 1.
 ///
 /// They are handles of one recorder, and not of the process, so that servers
@@ -46,26 +130,14 @@ impl Metrics {
     /// Records into `recorder`, every series with these labels added.
     #[must_use]
     pub fn new(recorder: Arc<dyn Recorder + Send + Sync>, labels: Vec<Label>) -> Self {
-        recorder.describe_counter(
-            REQUESTS_METRIC.into(),
-            None,
-            "Requests by the status answered; none: not answered".into(),
-        );
-        recorder.describe_histogram(
-            DURATION_METRIC.into(),
-            None,
-            "Seconds from the head of a request to the head of its answer".into(),
-        );
-        recorder.describe_gauge(
-            IN_FLIGHT_METRIC.into(),
-            None,
-            "Requests received and not answered yet".into(),
-        );
-        recorder.describe_gauge(
-            BUILD_METRIC.into(),
-            None,
-            "Always 1; its labels tell the build".into(),
-        );
+        for Metric { name, kind, help, .. } in METRICS {
+            let (name, help) = (KeyName::from(*name), SharedString::from(*help));
+            match kind {
+                MetricKind::Counter => recorder.describe_counter(name, None, help),
+                MetricKind::Gauge => recorder.describe_gauge(name, None, help),
+                MetricKind::Histogram => recorder.describe_histogram(name, None, help),
+            }
+        }
 
         let version = Label::new("version", env!("CARGO_PKG_VERSION"));
         let build = Key::from_parts(BUILD_METRIC, with(&labels, version));
@@ -78,6 +150,8 @@ impl Metrics {
                 .register_histogram(&Key::from_parts(DURATION_METRIC, labels.clone()), &METADATA),
             in_flight: recorder
                 .register_gauge(&Key::from_parts(IN_FLIGHT_METRIC, labels.clone()), &METADATA),
+            connections: recorder
+                .register_gauge(&Key::from_parts(CONNECTIONS_METRIC, labels.clone()), &METADATA),
             recorder,
             labels,
         };
@@ -87,6 +161,20 @@ impl Metrics {
             handles.code(code);
         }
         Self(Some(Box::new(handles)))
+    }
+
+    /// A connection was opened.
+    pub(crate) fn connected(&self) {
+        if let Some(handles) = &self.0 {
+            handles.connections.increment(1.0);
+        }
+    }
+
+    /// A connection has closed.
+    pub(crate) fn disconnected(&self) {
+        if let Some(handles) = &self.0 {
+            handles.connections.decrement(1.0);
+        }
     }
 
     /// A request came in.
@@ -128,6 +216,7 @@ struct Handles {
     unanswered: Counter,
     duration: Histogram,
     in_flight: Gauge,
+    connections: Gauge,
     recorder: Arc<dyn Recorder + Send + Sync>,
     labels: Vec<Label>,
 }
@@ -174,6 +263,9 @@ mod tests {
             metrics.ended(answer, Duration::from_millis(1));
         }
         metrics.began();
+        metrics.connected();
+        metrics.connected();
+        metrics.disconnected();
 
         let text = prometheus.render();
         for line in [
@@ -183,6 +275,7 @@ mod tests {
             r#"app_requests_total{app="web-1",code="500"} 0"#,
             r#"app_request_duration_seconds_count{app="web-1"} 2"#,
             r#"app_in_flight_requests{app="web-1"} 1"#,
+            r#"app_connections{app="web-1"} 1"#,
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in:\n{text}");
         }

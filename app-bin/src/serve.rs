@@ -4,26 +4,18 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use app_bin::{
-    App, Control, DURATION_BUCKETS, DURATION_METRIC, Ended, Handle, Health, Metrics, Server,
-    hostname,
-};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use app_bin::{App, Control, Ended, Handle, Health, Server, hostname};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{Admin, OnTerm, ServeArgs};
+use crate::exporter::Exporter;
 use crate::signals::{Order, Signals};
 
 /// Status of a process that SIGINT ended, as shells have it.
 const INTERRUPTED: u8 = 130;
-
-/// How often the histogram's raw samples are folded into its buckets; between
-/// scrapes they would pile up.
-const UPKEEP: Duration = Duration::from_secs(1);
 
 /// Serves until a signal ends it; returns the status to exit with.
 ///
@@ -69,20 +61,20 @@ async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     // Metrics that nobody can read are not worth recording.
     let mut admin = None;
     if let Admin::At(address) = args.admin {
-        let (metrics, prometheus) = metrics()?;
-        app = app.with_metrics(metrics);
-        admin = Some((address, prometheus));
+        let exporter = Exporter::new(conductor.health.clone())?;
+        app = app.with_metrics(exporter.metrics());
+        admin = Some((address, exporter));
     }
     let server =
         Server::bind(args.listen, app).map_err(|error| explain(&error, args.listen, "--listen"))?;
     let (address, handle) = (server.local_addr(), server.handle());
     let metrics = match admin {
-        Some((address, prometheus)) => {
+        Some((address, exporter)) => {
             let control = Control::bind(address, handle.clone(), conductor.health.clone())
                 .map_err(|error| explain(&error, address, "--admin"))?;
             let address = control.local_addr();
-            tokio::spawn(upkeep(prometheus.clone()));
-            tokio::spawn(control.with_metrics(move || prometheus.render()).run());
+            tokio::spawn(exporter.clone().upkeep());
+            tokio::spawn(control.with_metrics(move || exporter.render()).run());
             format!("on {address}")
         }
         None => "off".to_owned(),
@@ -137,25 +129,6 @@ impl Conductor {
                 }
             }
         }
-    }
-}
-
-/// A recorder for one server's metrics, and what renders it.
-fn metrics() -> anyhow::Result<(Metrics, PrometheusHandle)> {
-    let buckets = Matcher::Full(DURATION_METRIC.to_owned());
-    let recorder = PrometheusBuilder::new()
-        .set_buckets_for_metric(buckets, &DURATION_BUCKETS)
-        .context("cannot set up the metrics")?
-        .build_recorder();
-    let prometheus = recorder.handle();
-    Ok((Metrics::new(Arc::new(recorder), Vec::new()), prometheus))
-}
-
-async fn upkeep(prometheus: PrometheusHandle) {
-    let mut interval = tokio::time::interval(UPKEEP);
-    loop {
-        interval.tick().await;
-        prometheus.run_upkeep();
     }
 }
 

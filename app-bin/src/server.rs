@@ -175,6 +175,7 @@ fn spawn(stream: TcpStream, hello: &Arc<Hello>) {
 
 /// Serves one connection to its end.
 async fn serve(stream: TcpStream, hello: Arc<Hello>, mut member: Member) {
+    let _connection = hello.traffic.connect();
     // Answers are written whole; waiting to fill a packet would only delay them.
     // A socket that refuses is one whose client has left.
     let _ = stream.set_nodelay(true);

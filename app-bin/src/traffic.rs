@@ -45,6 +45,12 @@ impl Traffic {
         self.first.get().copied()
     }
 
+    /// Counts a connection as open, until that is dropped.
+    pub(crate) fn connect(&self) -> Connection<'_> {
+        self.metrics.connected();
+        Connection(self)
+    }
+
     /// Counts a request that comes in, until the visit is dropped.
     pub(crate) fn enter(&self) -> Visit<'_> {
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -52,6 +58,16 @@ impl Traffic {
         self.first.get_or_init(|| self.since.elapsed());
         self.metrics.began();
         Visit { traffic: self, since: self.metrics.is_on().then(Instant::now), answer: None }
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Connection<'a>(&'a Traffic);
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.disconnected();
     }
 }
 

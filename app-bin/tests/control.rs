@@ -5,8 +5,10 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 
+use app_bin::{METRICS, Metric, MetricKind};
 use support::{App, output};
 
 /// The one line that a failed command leaves on stderr.
@@ -142,6 +144,34 @@ fn metrics_tell_what_happened() {
         assert!(answer.body.lines().any(|found| found == line), "no {line} in:\n{}", answer.body);
     }
     assert!(answer.body.contains("app_build_info{version=\""), "{}", answer.body);
+}
+
+#[test]
+fn all_that_is_shown_is_listed_and_the_other_way_round() {
+    let app = App::start(&[]);
+    app.get("/");
+    let text = app.control("GET", "/metrics").body;
+    let shown: BTreeSet<_> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let kind = |kind| match kind {
+        MetricKind::Counter => "counter",
+        MetricKind::Gauge => "gauge",
+        MetricKind::Histogram => "histogram",
+    };
+    assert_eq!(shown, METRICS.iter().map(|metric| (metric.name, kind(metric.kind))).collect());
+    for Metric { name, help, .. } in METRICS {
+        assert!(text.contains(&format!("# HELP {name} {help}\n")), "no help of {name}: {text}");
+    }
+}
+
+#[test]
+fn metrics_tell_the_health() {
+    let app = App::start(&[]);
+    let healthy =
+        |is| app.control("GET", "/metrics").body.contains(&format!("\napp_healthy {is}\n"));
+    assert!(healthy(1));
+    app.control("PUT", "/health/down");
+    assert!(healthy(0));
 }
 
 #[test]

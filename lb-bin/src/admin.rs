@@ -29,22 +29,19 @@ use lb_core::{
     server::{Closed, Connections},
 };
 use lb_docker::Status;
-use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use metrics::{Counter, Gauge, counter, gauge};
 use tokio::net::TcpListener;
 
 use crate::{
     acme::Orders,
     certificates::Certificates,
     live::{self, Events, Live},
+    metrics::{
+        ACCEPTED, BUILD, CLOSED, CONNECTIONS, CONNECTIONS_LIMIT, MEMORY, MEMORY_LIMIT, WORKERS,
+    },
     report::{Docker, Endpoints, Ready},
     series::Series,
 };
-
-const CONNECTIONS: &str = "lb_client_connections";
-const CLOSED: &str = "lb_client_connections_closed_total";
-const MEMORY: &str = "lb_memory_bytes";
-const MEMORY_LIMIT: &str = "lb_memory_limit_bytes";
-const BUILD: &str = "lb_build_info";
 
 /// What the admin listener shows.
 pub(crate) struct Admin {
@@ -65,13 +62,22 @@ pub(crate) struct Admin {
 /// What HTTPS is served with, and how that is ordered.
 type Https = (Arc<Certificates>, Option<Arc<Orders>>);
 
+/// What it was started with, and keeps.
+pub(crate) struct Capacity {
+    pub(crate) workers: usize,
+    /// The most connections of clients at once.
+    pub(crate) connections: usize,
+}
+
 struct Numbers {
     connections: Gauge,
+    accepted: Counter,
     closed: [(Closed, Counter); Closed::ALL.len()],
     memory: Gauge,
     memory_limit: Gauge,
     contact: Option<Gauge>,
-    build: Gauge,
+    /// The version and the capacity: they never change, and stay shown.
+    _constants: [Gauge; 3],
 }
 
 /// Listens at the address, with a socket of `open` if one is bound to it.
@@ -99,25 +105,25 @@ impl Admin {
         pressure: Pressure,
         docker: Option<Status>,
         https: Option<Https>,
+        capacity: &Capacity,
     ) -> Self {
-        describe_gauge!(CONNECTIONS, "Connections of clients that are open.");
-        describe_counter!(
-            CLOSED,
-            "Connections of clients that were closed for what the client did or didn't do, or not served, by reason."
-        );
-        describe_gauge!(MEMORY, "Memory used, of what is limited; 0 without a limit.");
-        describe_gauge!(MEMORY_LIMIT, "Memory that may be used; 0 without a limit.");
-        describe_gauge!(BUILD, "Always 1; its label says which version runs.");
+        let build = gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION"));
+        build.set(1.0);
+        let threads = gauge!(WORKERS);
+        threads.set(capacity.workers as f64);
+        let most = gauge!(CONNECTIONS_LIMIT);
+        most.set(capacity.connections as f64);
         let closed = |closed: Closed| (closed, counter!(CLOSED, "reason" => closed.reason()));
         let numbers = Numbers {
             connections: gauge!(CONNECTIONS),
+            accepted: counter!(ACCEPTED),
             closed: Closed::ALL.map(closed),
             memory: gauge!(MEMORY),
             memory_limit: gauge!(MEMORY_LIMIT),
             contact: docker.as_ref().map(|_| {
                 gauge!(lb_docker::metrics::LAST_CONTACT, "source" => lb_docker::metrics::SOURCE)
             }),
-            build: gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")),
+            _constants: [build, threads, most],
         };
         let live = Live::new(plane.clone(), connections.clone(), docker.clone());
         Self {
@@ -217,13 +223,13 @@ impl Admin {
     fn metrics(&self) -> String {
         self.plane.observe();
         self.numbers.connections.set(self.connections.open() as f64);
+        self.numbers.accepted.absolute(self.connections.accepted());
         for (closed, counter) in &self.numbers.closed {
             counter.absolute(self.connections.closed(*closed));
         }
         let (used, limit) = self.pressure.memory().unwrap_or_default();
         self.numbers.memory.set(used as f64);
         self.numbers.memory_limit.set(limit as f64);
-        self.numbers.build.set(1.0);
         if let Some((certificates, _)) = &self.https {
             certificates.observe();
         }

@@ -13,8 +13,8 @@ use lb_core::{http::AccessLog, server::Running};
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::{Mutex, mpsc, oneshot},
-    task::JoinHandle,
-    time,
+    task::{self, JoinHandle},
+    time::{self, Instant},
 };
 
 use crate::{
@@ -24,10 +24,15 @@ use crate::{
     reload::{Reloader, Timing},
     signals::{Signal, Signals},
     take_over::Predecessor,
+    traces::Traces,
 };
 
 /// How long to go on accepting while somebody is connected, unless it was said.
 const STOP_DELAY: Duration = Duration::from_secs(1);
+
+/// How long the last traces may take to be sent, however long requests have taken to
+/// end: who stops us waits for longer than that.
+const LAST_TRACES: Duration = Duration::from_millis(500);
 
 /// Everything that runs.
 pub(crate) struct Balancer {
@@ -47,6 +52,7 @@ pub(crate) struct Balancer {
     pub(crate) reloader: Arc<Mutex<Reloader>>,
     pub(crate) timing: Arc<Timing>,
     pub(crate) access_log: Option<AccessLog>,
+    pub(crate) traces: Option<Traces>,
     pub(crate) driver: JoinHandle<()>,
     pub(crate) upkeep: JoinHandle<()>,
     pub(crate) orders: Option<Arc<Orders>>,
@@ -153,14 +159,15 @@ impl Balancer {
         }
     }
 
+    /// What is written to may hang, and signals that come meanwhile are not to wait.
     fn reopen(&self) {
-        match self.access_log.as_ref().map(AccessLog::reopen) {
-            Some(Ok(())) => tracing::info!("the access log is opened anew"),
-            Some(Err(error)) => {
+        let Some(log) = self.access_log.clone() else { return };
+        task::spawn_blocking(move || match log.reopen() {
+            Ok(()) => tracing::info!("the access log is opened anew"),
+            Err(error) => {
                 tracing::error!(%error, "the access log can't be opened anew; it goes on in the old file");
             }
-            None => {}
-        }
+        });
     }
 
     /// Copies of all sockets, the control socket first.
@@ -195,8 +202,9 @@ impl Balancer {
             }
         }
         let (said, limit) = timing.get();
+        let began = Instant::now();
         let ending = async {
-            match end {
+            let cut = match end {
                 End::Told(signal) => {
                     tracing::info!("stopping: requests in flight may take {limit:?}");
                     running.leave();
@@ -218,7 +226,11 @@ impl Balancer {
                     let _ = left.send(());
                     tokio::join!(running.hand_over(shared, limit), told).0
                 }
+            };
+            if let Some(traces) = self.traces {
+                traces.end(limit.saturating_sub(began.elapsed()).max(LAST_TRACES)).await;
             }
+            cut
         };
         let impatience = async {
             if !is_told {
@@ -237,8 +249,8 @@ impl Balancer {
         drop(claim);
         self.driver.abort();
         self.upkeep.abort();
-        if let Some(log) = access_log {
-            log.flush();
+        if let Some(Err(error)) = access_log.as_ref().map(AccessLog::flush) {
+            tracing::warn!(%error, "the last lines of the access log are lost");
         }
         match ended? {
             0 => tracing::info!("stopped"),

@@ -9,14 +9,15 @@ use std::{
 
 use anyhow::Context;
 use lb_core::tls::{Acceptor, CertificateStore, Challenges, StoreOptions};
-use metrics::{Gauge, describe_gauge, gauge};
+use metrics::{Gauge, gauge};
 use serde::Serialize;
 use tokio::{task::JoinHandle, time};
 
-use crate::{acme, config::TlsListeners};
-
-const EXPIRY: &str = "lb_certificate_expiry_timestamp_seconds";
-const PROBLEMS: &str = "lb_certificate_problems";
+use crate::{
+    acme,
+    config::TlsListeners,
+    metrics::{CERTIFICATE_EXPIRY, CERTIFICATE_PROBLEMS},
+};
 
 /// Follows the folder for as long as it is kept.
 pub(crate) struct Certificates {
@@ -37,8 +38,6 @@ const SETTLE: Duration = Duration::from_secs(5);
 impl Certificates {
     /// Reads the folder, and goes on reading it.
     pub(crate) async fn open(listeners: &TlsListeners) -> anyhow::Result<Self> {
-        describe_gauge!(EXPIRY, "When a certificate expires that is served, in Unix time.");
-        describe_gauge!(PROBLEMS, "What is wrong with files of certificates.");
         let mut options = StoreOptions::new(&listeners.certificates);
         options.trust_default = listeners.trust_default;
         let (store, follower) =
@@ -54,7 +53,7 @@ impl Certificates {
                 "the certificates in {folder} are not read yet: clients are refused until they are"
             );
         }
-        let (expiry, problems) = (Mutex::default(), gauge!(PROBLEMS));
+        let (expiry, problems) = (Mutex::default(), gauge!(CERTIFICATE_PROBLEMS));
         let port = listeners.listen.first().map_or(443, SocketAddr::port);
         Ok(Self { store, acceptor, challenges, port, follower, expiry, problems })
     }
@@ -86,9 +85,9 @@ impl Certificates {
         gauges.retain(|name, _| report.certificates.iter().any(|found| found.name == *name));
         for found in &report.certificates {
             let name = found.name.clone();
-            let gauge = gauges
-                .entry(name)
-                .or_insert_with_key(|name| gauge!(EXPIRY, "certificate" => name.clone()));
+            let gauge = gauges.entry(name).or_insert_with_key(
+                |name| gauge!(CERTIFICATE_EXPIRY, "certificate" => name.clone()),
+            );
             gauge.set(seconds(found.not_after) as f64);
         }
     }

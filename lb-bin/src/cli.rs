@@ -1,6 +1,7 @@
 mod acme;
 mod https;
 mod limits;
+mod traces;
 mod upstream;
 
 use clap::{Args, Parser, Subcommand};
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use acme::AcmeOptions;
 pub(crate) use https::HttpsOptions;
 pub(crate) use limits::LimitOptions;
+pub(crate) use traces::TraceOptions;
 pub(crate) use upstream::UpstreamOptions;
 
 /// A load balancer for containers.
@@ -296,6 +298,9 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) limits: LimitOptions,
 
+    #[command(flatten)]
+    pub(crate) traces: TraceOptions,
+
     /// Threads that serve requests. [default: one for each core]
     #[arg(long, env = "LB_WORKERS", global = true, value_name = "N", help_heading = "Limits")]
     pub(crate) workers: Option<String>,
@@ -310,6 +315,30 @@ pub(crate) struct Options {
         help_heading = "Logging"
     )]
     pub(crate) access_log: Option<String>,
+
+    /// What a line of that says: `default`, `nginx-proxy`, `combined`, `json`,
+    /// `nginx-proxy-json`, `logstalgia`, or text with nginx's variables, such as
+    /// `$remote_addr "$request" $status`; docs/access-log.md has all of them.
+    /// [default: default, or LOG_FORMAT, LOG_JSON]
+    #[arg(
+        long,
+        env = "LB_LOG_FORMAT",
+        global = true,
+        value_name = "NAME|TEXT",
+        help_heading = "Logging"
+    )]
+    pub(crate) log_format: Option<String>,
+
+    /// How what clients say is written in such a text: `default`, `json` or `none`, as
+    /// nginx does. [default: default, or LOG_FORMAT_ESCAPE]
+    #[arg(
+        long,
+        env = "LB_LOG_FORMAT_ESCAPE",
+        global = true,
+        value_name = "HOW",
+        help_heading = "Logging"
+    )]
+    pub(crate) log_format_escape: Option<String>,
 
     /// What is told on standard error: `error`, `warn`, `info`, `debug`, or a
     /// filter such as `info,lb_docker=debug`. [default: info]

@@ -9,7 +9,7 @@ use std::{
 use clap::ArgMatches;
 use lb_core::{
     balance::Algorithm,
-    http::{Destination, Forwarding, Trust, UpstreamTls},
+    http::{Forwarding, Trust, UpstreamTls},
 };
 
 use crate::{
@@ -18,24 +18,29 @@ use crate::{
     file::{File, Scalar},
 };
 
+use access_log::access_log;
 use acme::acme;
 use headers::forwarding;
 use https::https;
 use limits::limits;
 use parse::{
-    any, destination, duration, from_str, host, listen_address, log_filter, number, on_or_off,
-    share, stdout_unless, truth, unless_off,
+    any, duration, from_str, host, listen_address, log_filter, number, on_or_off, share, truth,
+    unless_off,
 };
 use services::services;
 use setting::{Origins, Setting};
+use traces::traces;
 use upstream::upstream_tls;
 
+pub(crate) use access_log::AccessLog;
 pub(crate) use acme::Acme;
 pub(crate) use https::{Https, Listeners as TlsListeners};
 pub(crate) use limits::{Limits, MemoryLimit};
 pub(crate) use services::{HostAndPort, Service};
 pub(crate) use setting::Invalid;
+pub(crate) use traces::{Traces, TracesProtocol};
 
+mod access_log;
 mod acme;
 mod headers;
 mod https;
@@ -43,6 +48,7 @@ mod limits;
 mod parse;
 mod services;
 mod setting;
+mod traces;
 mod upstream;
 
 /// The host that stands for all hosts nobody names, where servers are given
@@ -83,7 +89,9 @@ pub(crate) struct Config {
     pub(crate) stop_delay: Option<Duration>,
     pub(crate) drain_timeout: Duration,
     pub(crate) workers: Option<usize>,
-    pub(crate) access_log: Option<Destination>,
+    pub(crate) access_log: AccessLog,
+    /// Where traces of requests are sent, if they are.
+    pub(crate) traces: Option<Traces>,
     pub(crate) log: String,
 }
 
@@ -124,10 +132,6 @@ impl Config {
         };
         let log = setting("log", &options.log, &file.log);
         let log = log.map_or(Ok("info".into()), |given| given.parse(log_filter))?;
-        let access_log = setting("access_log", &options.access_log, &file.access_log)
-            .map(|given| given.parse(destination))
-            .or_else(|| env("DISABLE_ACCESS_LOGS").map(|given| given.parse(stdout_unless)))
-            .unwrap_or(Ok(Some(Destination::Stdout)))?;
         let default_host = setting("default_host", &options.default_host, &file.default_host)
             .map(|given| given.parse(|text| host(text).map(|host| host.to_string())))
             .transpose()?;
@@ -210,7 +214,8 @@ impl Config {
             workers: setting("workers", &options.workers, &file.workers)
                 .map(|given| given.parse(|text| number(text, 1)))
                 .transpose()?,
-            access_log,
+            access_log: access_log(options, &from, &file, env)?,
+            traces: traces(&options.traces, &from, &file, env)?,
             log,
         })
     }

@@ -65,8 +65,13 @@ pub(crate) struct File {
     pub(crate) answer_timeout: Option<Scalar>,
     pub(crate) idle_timeout: Option<Scalar>,
     pub(crate) memory_limit: Option<Scalar>,
+    pub(crate) traces: Option<Scalar>,
+    pub(crate) traces_protocol: Option<Scalar>,
+    pub(crate) traces_sample: Option<Scalar>,
     pub(crate) workers: Option<Scalar>,
     pub(crate) access_log: Option<Scalar>,
+    pub(crate) log_format: Option<Scalar>,
+    pub(crate) log_format_escape: Option<Scalar>,
     pub(crate) log: Option<Scalar>,
     pub(crate) service: Vec<Service>,
 }

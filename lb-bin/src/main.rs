@@ -14,12 +14,15 @@ mod file;
 mod inherited;
 mod live;
 mod memory;
+mod metrics;
+mod process;
 mod reload;
 mod report;
 mod run;
 mod series;
 mod signals;
 mod take_over;
+mod traces;
 
 use std::process::ExitCode;
 

@@ -8,21 +8,19 @@ use std::{
 use lb_core::{
     Change,
     discovery::Sender,
-    http::{AccessLog, Controls, Https, Options, Plane},
+    http::{AccessLog, Controls, Https, Options, Plane, Traces},
     registry::Registration,
 };
-use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
-use tokio::time;
+use metrics::{Counter, Gauge, counter, gauge};
+use tokio::{task, time};
 
 use crate::{
     certificates::Certificates,
     config::{self, Config, Invalid},
     configured,
     memory::Guard,
+    metrics::{LAST_RELOAD, RELOADS},
 };
-
-const RELOADS: &str = "lb_config_reloads_total";
-const LAST: &str = "lb_config_last_reload_success_timestamp_seconds";
 
 /// Puts together flags, environment and file as they are now.
 pub(crate) type Read = Box<dyn Fn() -> Result<Config, Invalid> + Send + Sync>;
@@ -39,6 +37,7 @@ pub(crate) struct Reloader {
     pub(crate) timing: Arc<Timing>,
     pub(crate) memory: Guard,
     pub(crate) access_log: Option<AccessLog>,
+    pub(crate) traces: Option<Traces>,
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) services: Sender<Registration>,
     pub(crate) controls: Controls,
@@ -100,12 +99,20 @@ impl Reloader {
         (self.set_log)(&config.log);
         self.timing.set(&config);
         self.memory.set(config.limits.memory).await;
+        if let (Some(traces), Some(said)) = (&self.traces, &config.traces) {
+            traces.set_share(said.share);
+        }
 
         let mut done = "the configuration is reloaded".to_owned();
-        if let Some(Err(error)) = self.access_log.as_ref().map(AccessLog::reopen) {
-            done += &format!(
-                "; the access log can't be opened anew and goes on in the old file: {error}"
-            );
+        if let Some(log) = self.access_log.clone() {
+            log.set_format(&config.access_log.format);
+            // What is written to may hang.
+            let reopened = task::spawn_blocking(move || log.reopen()).await;
+            if let Err(error) = reopened.unwrap_or_else(|error| Err(error.into())) {
+                done += &format!(
+                    "; the access log can't be opened anew and goes on in the old file: {error}"
+                );
+            }
         }
         let fixed = fixed(&self.config, &config);
         if fixed.is_empty() {
@@ -188,10 +195,19 @@ pub(crate) fn options(
     options
 }
 
+/// Whether traces are sent as before; which ones may be another question.
+fn sends_the_same(before: &Config, now: &Config) -> bool {
+    match (&before.traces, &now.traces) {
+        (Some(before), Some(now)) => before.sends_as(now),
+        (before, now) => before.is_none() && now.is_none(),
+    }
+}
+
 /// What is another one now, but can't be while the balancer runs.
 fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
     let listeners = |config: &Config| config.https.as_ref().map(|https| https.listeners.clone());
     let orders = |config: &Config| config.acme.clone();
+    let destination = |config: &Config| config.access_log.destination.clone();
     [
         ("--listen", before.listen != now.listen),
         ("how certificates are ordered", orders(before) != orders(now)),
@@ -201,7 +217,8 @@ fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
         ("--control", before.control != now.control),
         ("--docker", before.docker != now.docker),
         ("--workers", before.workers != now.workers),
-        ("--access-log", before.access_log != now.access_log),
+        ("--access-log", destination(before) != destination(now)),
+        ("where traces are sent", !sends_the_same(before, now)),
         ("limits of connections", before.limits.server != now.limits.server),
     ]
     .into_iter()
@@ -227,15 +244,10 @@ impl Timing {
 
 impl Numbers {
     pub(crate) fn new() -> Self {
-        describe_counter!(
-            RELOADS,
-            "Times the configuration was to be read again, and what came of it."
-        );
-        describe_gauge!(LAST, "When a configuration was last read that is in force, in Unix time.");
         let numbers = Self {
             done: counter!(RELOADS, "outcome" => "ok"),
             invalid: counter!(RELOADS, "outcome" => "invalid"),
-            last: gauge!(LAST),
+            last: gauge!(LAST_RELOAD),
         };
         numbers.now();
         numbers

@@ -12,7 +12,7 @@ use lb_core::{
     Change,
     discovery::{self, Fixed},
     http::{AccessLog, Driver, Plane, Proxy},
-    metrics,
+    metrics::Description,
     overload::Pressure,
     registry::Registration,
     server::Server,
@@ -28,17 +28,19 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     acme::Orders,
-    admin::{self, Admin},
+    admin::{self, Admin, Capacity},
     balancer::{Balancer, Task},
     certificates::Certificates,
-    config::Config,
+    config::{self, Config},
     configured,
     control::{Claim, Control},
     memory::Guard,
+    metrics,
     reload::{Numbers, Read, Reloader, SetLog, Timing, options},
-    series::Series,
+    series::{FORGETS, Series},
     signals::Signals,
     take_over::Predecessor,
+    traces::Traces,
 };
 
 /// Runs the balancer until it is told to stop.
@@ -110,9 +112,12 @@ impl Start {
     async fn start(self) -> anyhow::Result<Balancer> {
         let Self { config, read, set_log, inherited, demo } = self;
         raise_descriptor_limit();
-        let (recorder, series) = Series::new().context("can't set up metrics")?;
-        ::metrics::set_global_recorder(recorder).context("can't install metrics")?;
-        metrics::describe();
+        let (recorder, series) = Series::new(metrics::all());
+        // Where nobody can read them, they are not recorded.
+        if config.admin.is_some() {
+            ::metrics::set_global_recorder(recorder).context("can't install metrics")?;
+            metrics::all().for_each(Description::describe);
+        }
 
         let mut listen = config.listen.clone();
         if !config.listen_was_said && !inherited.is_empty() {
@@ -132,6 +137,9 @@ impl Start {
         let https = certificates.as_deref().zip(config.https.as_ref());
         let mut options = options(&config, access_log.clone(), https);
         options.pressure = pressure.clone();
+        let start = |said| Traces::start(said, config.workers());
+        let traces = config.traces.as_ref().map(start).transpose()?;
+        options.traces = traces.as_ref().map(Traces::handle);
         let (proxy, driver) = Proxy::new(options);
         if !config.trust_was_said {
             tracing::warn!(
@@ -220,7 +228,10 @@ impl Start {
         };
         let connections = running.connections();
         let https = certificates.clone().map(|certificates| (certificates, orders.clone()));
-        let admin = Admin::new(plane.clone(), series, connections, pressure, docker, https);
+        let capacity =
+            Capacity { workers: config.workers(), connections: config.limits.server.connections };
+        let admin =
+            Admin::new(plane.clone(), series, connections, pressure, docker, https, &capacity);
         let admin = Arc::new(admin);
         let admin_task = admin_listener
             .map(|listener| Task::spawn(listener, |listener| Arc::clone(&admin).serve(listener)));
@@ -231,6 +242,7 @@ impl Start {
             timing: Arc::clone(&timing),
             memory,
             access_log: access_log.clone(),
+            traces: traces.as_ref().map(Traces::handle),
             certificates: certificates.clone(),
             services,
             controls: controls.clone(),
@@ -254,6 +266,7 @@ impl Start {
             reloader,
             timing,
             access_log,
+            traces,
             driver,
             upkeep,
             orders,
@@ -297,11 +310,15 @@ async fn sockets(
 }
 
 fn access_log(config: &Config) -> anyhow::Result<Option<AccessLog>> {
-    let Some(destination) = config.access_log.clone() else { return Ok(None) };
-    let shown = format!("{destination:?}");
-    AccessLog::open(destination, config.workers())
-        .map(Some)
-        .with_context(|| format!("can't open the access log {shown}; see --access-log"))
+    let config::AccessLog { destination, format, warnings } = &config.access_log;
+    let Some(destination) = destination else { return Ok(None) };
+    let log = AccessLog::open(destination.clone(), config.workers())
+        .with_context(|| format!("can't open the access log {destination:?}; see --access-log"))?;
+    log.set_format(format);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(Some(log))
 }
 
 /// Who connects already waits in the sockets' queues; to be told that nobody
@@ -329,9 +346,9 @@ fn raise_descriptor_limit() {
 }
 
 async fn upkeep(series: Series) {
-    let mut tick = time::interval(Duration::from_secs(1));
+    let mut tick = time::interval(FORGETS);
     loop {
         tick.tick().await;
-        series.upkeep();
+        series.forget();
     }
 }

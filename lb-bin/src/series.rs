@@ -1,36 +1,36 @@
-//! A recorder in front of the Prometheus exporter that lets go of a series when
-//! nobody holds its handle any more.
+//! What has been recorded, as Prometheus reads it: a recorder in front of the
+//! exporter that lets go of a series when nobody holds its handle any more.
 //!
 //! The exporter forgets what has been idle for a while, which is the wrong
 //! question: a container may be idle for hours, and one that is gone should go
 //! at once. So every counter and gauge is touched before each scrape for as long
 //! as somebody could still write to it, and the idle ones are those nobody can.
 //! Who records must keep its handle, then, as everything here does.
+//!
+//! Histograms are kept here: the exporter stores each value until the next scrape,
+//! which a request has to make room for, and adds all of them up then.
+
+mod histogram;
+mod text;
 
 use std::{
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
+use lb_core::metrics::Description;
 use metrics::{
-    Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
-    Unit,
+    Counter, CounterFn, Gauge, GaugeFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
-use metrics_exporter_prometheus::{
-    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use metrics_util::MetricKindMask;
 
-/// Seconds, for whole requests.
-const REQUEST_BUCKETS: &[f64] =
-    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+use self::histogram::Histogram;
+use crate::process;
 
-/// Seconds, for opening a connection.
-const CONNECT_BUCKETS: &[f64] =
-    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
-
-/// How long the exporter may remember what is gone, if nobody scrapes.
-const FORGETS: Duration = Duration::from_secs(60);
+/// How long what is gone may be remembered, if nobody scrapes.
+pub(crate) const FORGETS: Duration = Duration::from_secs(60);
 
 /// Renders what has been recorded.
 #[derive(Clone)]
@@ -39,8 +39,9 @@ pub(crate) struct Series {
     live: Arc<Live>,
 }
 
-#[derive(Default)]
 struct Live {
+    /// The bounds of buckets, by the histogram's name.
+    buckets: HashMap<&'static str, &'static [f64]>,
     handles: Mutex<Handles>,
 }
 
@@ -48,6 +49,9 @@ struct Live {
 struct Handles {
     counters: Vec<Weak<TrackedCounter>>,
     gauges: Vec<Weak<TrackedGauge>>,
+    histograms: BTreeMap<Key, Weak<Histogram>>,
+    /// What histograms mean, by name.
+    meanings: HashMap<KeyName, SharedString>,
     /// When the exporter last had a reason to forget.
     rendered: Option<Instant>,
 }
@@ -58,33 +62,40 @@ impl Handles {
             .retain(|series| series.upgrade().map(|series| series.0.increment(0)).is_some());
         self.gauges
             .retain(|series| series.upgrade().map(|series| series.0.increment(0.0)).is_some());
+        self.histograms.retain(|_, series| series.strong_count() > 0);
+    }
+
+    /// The histograms, those of one family together.
+    fn write_histograms(&self, text: &mut String) {
+        let mut family = "";
+        for (key, series) in &self.histograms {
+            let Some(series) = series.upgrade() else { continue };
+            if key.name() != family {
+                family = key.name();
+                let meaning = self.meanings.get(family).map_or("", |meaning| meaning);
+                text::family(text, family, "histogram", meaning);
+            }
+            text::histogram(text, key, &series.snapshot());
+        }
     }
 }
 
 impl Series {
-    /// A recorder to install, and what renders it.
-    pub(crate) fn new() -> Result<(impl Recorder + Send + Sync + 'static, Self), BuildError> {
+    /// A recorder to install, and what renders it. Histograms have the buckets that
+    /// these descriptions say; one of which nothing is said has none but the last.
+    pub(crate) fn new(
+        described: impl IntoIterator<Item = &'static Description>,
+    ) -> (impl Recorder + Send + Sync + 'static, Self) {
         let inner = PrometheusBuilder::new()
             .idle_timeout(
                 MetricKindMask::COUNTER | MetricKindMask::GAUGE,
                 Some(Duration::from_millis(1)),
             )
-            .set_buckets_for_metric(
-                Matcher::Suffix("connect_duration_seconds".into()),
-                CONNECT_BUCKETS,
-            )?
-            .set_buckets_for_metric(
-                Matcher::Suffix("request_duration_seconds".into()),
-                REQUEST_BUCKETS,
-            )?
-            .set_buckets_for_metric(
-                Matcher::Suffix("wait_duration_seconds".into()),
-                REQUEST_BUCKETS,
-            )?
             .build_recorder();
-        let live = Arc::new(Live::default());
+        let buckets = described.into_iter().map(|metric| (metric.name, metric.buckets)).collect();
+        let live = Arc::new(Live { buckets, handles: Mutex::default() });
         let series = Self { handle: inner.handle(), live: Arc::clone(&live) };
-        Ok((Tracking { inner, live }, series))
+        (Tracking { inner, live }, series)
     }
 
     /// The text that Prometheus reads.
@@ -94,14 +105,19 @@ impl Series {
         let mut handles = lock(&self.live.handles);
         handles.touch();
         handles.rendered = Some(Instant::now());
-        self.handle.render()
+        let mut text = self.handle.render();
+        handles.write_histograms(&mut text);
+        drop(handles);
+        for (metric, value) in process::read() {
+            text::family(&mut text, metric.name, metric.kind.name(), metric.help);
+            text::single(&mut text, metric.name, value);
+        }
+        text
     }
 
-    /// Sorts samples into their buckets, so that they don't pile up between
-    /// scrapes. Where nobody scrapes, it is we who have the exporter forget what is
-    /// gone: it does so only while it renders.
-    pub(crate) fn upkeep(&self) {
-        self.handle.run_upkeep();
+    /// Has the exporter forget what is gone, where nobody scrapes: it does so only while
+    /// it renders. To be called every [`FORGETS`].
+    pub(crate) fn forget(&self) {
         let rendered = lock(&self.live.handles).rendered;
         if rendered.is_none_or(|last| last.elapsed() >= FORGETS) {
             self.render();
@@ -127,8 +143,8 @@ impl Recorder for Tracking {
         self.inner.describe_gauge(key, unit, description);
     }
 
-    fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.inner.describe_histogram(key, unit, description);
+    fn describe_histogram(&self, key: KeyName, _: Option<Unit>, description: SharedString) {
+        lock(&self.live.handles).meanings.insert(key, description);
     }
 
     fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
@@ -145,8 +161,13 @@ impl Recorder for Tracking {
         Gauge::from_arc(tracked)
     }
 
-    fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
-        self.inner.register_histogram(key, metadata)
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> metrics::Histogram {
+        let bounds = self.live.buckets.get(key.name()).copied().unwrap_or_default();
+        let mut handles = lock(&self.live.handles);
+        let series = handles.histograms.entry(key.clone()).or_default();
+        let histogram = series.upgrade().unwrap_or_else(|| Arc::new(Histogram::new(bounds)));
+        *series = Arc::downgrade(&histogram);
+        metrics::Histogram::from_arc(histogram)
     }
 }
 
@@ -180,7 +201,8 @@ impl GaugeFn for TrackedGauge {
 
 #[cfg(test)]
 mod tests {
-    use metrics::{counter, gauge, with_local_recorder};
+    use lb_core::metrics::Topic;
+    use metrics::{counter, gauge, histogram, with_local_recorder};
 
     use super::*;
 
@@ -193,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_series_lives_as_long_as_its_handle() {
-        let (recorder, series) = Series::new().unwrap();
+        let (recorder, series) = Series::new([]);
         let (a, b, idle) = with_local_recorder(&recorder, || {
             let counter = |name: &'static str| counter!("requests_total", "endpoint" => name);
             (counter("a"), counter("b"), gauge!("idle", "endpoint" => "a"))
@@ -214,19 +236,19 @@ mod tests {
 
     #[test]
     fn what_is_gone_goes_though_nobody_scrapes() {
-        let (recorder, series) = Series::new().unwrap();
+        let (recorder, series) = Series::new([]);
         drop(with_local_recorder(&recorder, || counter!("n_total")));
-        series.upkeep();
+        series.forget();
         // The exporter asks its own clock how long nothing has been heard.
         std::thread::sleep(Duration::from_millis(2));
         lock(&series.live.handles).rendered = None;
-        series.upkeep();
+        series.forget();
         assert!(!series.render().contains("n_total"), "a first look would show it");
     }
 
     #[test]
     fn scrapes_at_the_same_time_lose_nothing() {
-        let (recorder, series) = Series::new().unwrap();
+        let (recorder, series) = Series::new([]);
         let handles: Vec<_> = with_local_recorder(&recorder, || {
             (0..2000).map(|n| counter!("n_total", "endpoint" => n.to_string())).collect()
         });
@@ -240,7 +262,7 @@ mod tests {
 
     #[test]
     fn one_that_comes_back_counts_again() {
-        let (recorder, series) = Series::new().unwrap();
+        let (recorder, series) = Series::new([]);
         let register = || with_local_recorder(&recorder, || counter!("n_total", "endpoint" => "a"));
         drop(register());
         goes(&series, "n_total{");
@@ -248,5 +270,64 @@ mod tests {
         let again = register();
         again.increment(1);
         assert!(series.render().contains("n_total{endpoint=\"a\"} 6"));
+    }
+
+    #[test]
+    fn a_histogram_is_written_whole_and_lives_as_long_as_its_handle() {
+        const SIZE: Description =
+            Description::seconds(Topic::Services, "took_seconds", &[0.5, 2.0], "How long it took.");
+        let (recorder, series) = Series::new([&SIZE]);
+        let register = |endpoint: &'static str| {
+            with_local_recorder(&recorder, || histogram!(SIZE.name, "endpoint" => endpoint))
+        };
+        with_local_recorder(&recorder, || SIZE.describe());
+        let (a, b, again) = (register("a\"b"), register("b"), register("b"));
+        a.record(0.25);
+        for value in [0.5, 1.0, 3.0] {
+            b.record(value);
+        }
+        again.record(8.0);
+        let written = "\
+# HELP took_seconds How long it took.
+# TYPE took_seconds histogram
+took_seconds_bucket{endpoint=\"a\\\"b\",le=\"0.5\"} 1
+took_seconds_bucket{endpoint=\"a\\\"b\",le=\"2\"} 1
+took_seconds_bucket{endpoint=\"a\\\"b\",le=\"+Inf\"} 1
+took_seconds_sum{endpoint=\"a\\\"b\"} 0.25
+took_seconds_count{endpoint=\"a\\\"b\"} 1
+took_seconds_bucket{endpoint=\"b\",le=\"0.5\"} 1
+took_seconds_bucket{endpoint=\"b\",le=\"2\"} 2
+took_seconds_bucket{endpoint=\"b\",le=\"+Inf\"} 4
+took_seconds_sum{endpoint=\"b\"} 12.5
+took_seconds_count{endpoint=\"b\"} 4
+";
+        let text = series.render();
+        assert!(text.contains(written), "{text}");
+
+        drop(b);
+        assert!(series.render().contains("endpoint=\"b\""), "somebody else holds it");
+        drop(again);
+        assert!(!series.render().contains("endpoint=\"b\""));
+        register("b").record(1.0);
+        assert!(!series.render().contains("endpoint=\"b\""));
+        let back = register("b");
+        back.record(1.0);
+        assert!(series.render().contains("took_seconds_count{endpoint=\"b\"} 1"));
+        drop((a, back));
+        assert!(!series.render().contains("took_seconds"), "nor is an empty family left");
+    }
+
+    #[test]
+    fn the_process_is_part_of_it() {
+        let (_recorder, series) = Series::new([]);
+        let text = series.render();
+        let value = |name: &str| -> f64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+        };
+        assert!(value("process_resident_memory_bytes") > 4096.0);
+        assert!(value("process_open_fds") >= 3.0 && value("process_threads") >= 1.0);
+        assert!(value("process_cpu_seconds_total") < value("process_start_time_seconds"));
+        assert!(text.contains("# TYPE process_cpu_seconds_total counter"), "{text}");
     }
 }

@@ -111,6 +111,7 @@
 //! | (default) | the balancer: no hyper, no sockets |
 //! | `http-types` | of HTTP without a proxy: leases that end with the body, affinity, requests that may be repeated, gRPC deadlines |
 //! | `http` | the proxy service and its upstream client |
+//! | `metrics` | the types that tables of metrics are made of; `http` comes with it |
 //! | `test-util` | scripted endpoints, a source tests change, a clock, raw sockets, a conformance kit |
 //! | `server` | listeners, workers, graceful shutdown |
 //! | `health` | the health check `Tcp`; the rest of [`health`] is always there |
@@ -134,7 +135,7 @@ pub mod http;
 #[cfg(any(feature = "http", feature = "server"))]
 mod interim;
 pub mod load;
-#[cfg(feature = "http")]
+#[cfg(feature = "metrics")]
 pub mod metrics;
 #[cfg(any(feature = "http", feature = "server"))]
 pub mod overload;

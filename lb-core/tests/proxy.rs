@@ -18,6 +18,8 @@ mod numbers;
 #[path = "proxy/proxy_protocol.rs"]
 mod proxy_protocol;
 mod support;
+#[path = "proxy/traces.rs"]
+mod traces;
 #[path = "proxy/trouble.rs"]
 mod trouble;
 #[cfg(feature = "tls")]
@@ -440,7 +442,7 @@ async fn the_log_has_a_line_for_every_request() {
     client.get("nobody", "/").await;
     drop(client);
     lb.shutdown(Duration::from_secs(5)).await;
-    log.flush();
+    log.flush().unwrap();
     let text = std::fs::read_to_string(path).unwrap();
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 2, "{text}");

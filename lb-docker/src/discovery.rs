@@ -1,9 +1,9 @@
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures_core::Stream;
@@ -69,6 +69,7 @@ impl DockerDiscovery {
         let (changes, receiver) = mpsc::unbounded_channel();
         let task = Task {
             reconciler: Reconciler::new(options.filters.clone()),
+            unsettled: HashMap::new(),
             options,
             status: status.clone(),
             metrics: Metrics::register(),
@@ -102,6 +103,9 @@ impl Drop for Task {
 struct Task {
     options: Options,
     reconciler: Reconciler,
+    /// The time stamps of events, by container, whose meaning is not known yet; of
+    /// several the oldest.
+    unsettled: HashMap<Arc<str>, SystemTime>,
     status: Status,
     metrics: Metrics,
     changes: mpsc::UnboundedSender<Change<Registration>>,
@@ -142,6 +146,7 @@ impl Task {
         let watch = Watch::subscribe(&engine).await?;
         let (vantage, own) = look_around(&engine, &self.options).await?;
         self.reconciler.reconnected();
+        self.unsettled.clear();
         self.look_from(vantage, own);
 
         let version = engine.version().clone();
@@ -181,7 +186,11 @@ impl Task {
                     debug!(event = ?event.what, "event");
                     self.status.contact();
                     self.metrics.event(event.what.name());
+                    let (about, stamped) = (event.what.container().cloned(), event.stamped);
                     self.reconciler.event(event);
+                    if let Some(id) = about {
+                        self.considered(&id, stamped);
+                    }
                 }
                 Some(answer) = session.running.next() => self.answered(&mut session, answer)?,
                 error = &mut heartbeat => return Err(error),
@@ -212,10 +221,23 @@ impl Task {
                     }
                 };
                 self.reconciler.inspected(now, &id, inspected);
+                self.considered(&id, None);
             }
         }
         self.status.contact();
         Ok(())
+    }
+
+    /// An event that was `stamped`, or an inspection, has been considered. What a
+    /// container's event means may be known only once that is inspected.
+    fn considered(&mut self, id: &Arc<str>, stamped: Option<SystemTime>) {
+        if self.reconciler.is_settled(id) {
+            if let Some(stamped) = self.unsettled.remove(id).or(stamped) {
+                self.metrics.lag(stamped);
+            }
+        } else if let Some(stamped) = stamped {
+            self.unsettled.entry(Arc::clone(id)).or_insert(stamped);
+        }
     }
 
     fn look_from(&mut self, vantage: Vantage, own: Option<Container>) {

@@ -1,6 +1,9 @@
 //! The engine's events, as far as they mean something to discovery.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use crate::{container::Health, signal::Signal};
 
@@ -8,8 +11,13 @@ use crate::{container::Health, signal::Signal};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) at: Instant,
+    /// When it happened, by the engine's clock.
+    pub(crate) stamped: Option<SystemTime>,
     pub(crate) what: What,
 }
+
+/// What has happened, and when by the engine's clock.
+pub(crate) type Stamped = (What, Option<SystemTime>);
 
 /// Whom it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +63,14 @@ impl What {
                 Some(Self::Container(actor.into(), Happened::read(action, attribute)?))
             }
             _ => None,
+        }
+    }
+
+    /// The container it is about, if it is about one.
+    pub(crate) fn container(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Container(id, _) => Some(id),
+            Self::Reload => None,
         }
     }
 

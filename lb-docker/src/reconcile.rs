@@ -120,6 +120,11 @@ impl Reconciler {
         self.entries.values().filter(|entry| entry.container.is_some()).count()
     }
 
+    /// Whether nothing is being asked of a container, nor is to be asked again.
+    pub(crate) fn is_settled(&self, id: &str) -> bool {
+        self.entries.get(id).is_none_or(|entry| matches!(entry.inspection, Inspection::Idle))
+    }
+
     /// A new connection was made. What was asked over the old one is not
     /// answered any more, and events may have been missed.
     pub(crate) fn reconnected(&mut self) {
@@ -144,7 +149,7 @@ impl Reconciler {
     }
 
     /// An event was read.
-    pub(crate) fn event(&mut self, Event { at, what }: Event) {
+    pub(crate) fn event(&mut self, Event { at, what, .. }: Event) {
         let (id, happened) = match what {
             What::Reload => return self.actions.push(Action::List),
             What::Container(id, happened) => (id, happened),

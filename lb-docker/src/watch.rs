@@ -40,7 +40,8 @@ impl Watch {
         let task = tokio::spawn(async move {
             let mut stream = pin!(stream);
             while let Some(event) = stream.next().await {
-                let event = event.map(|what| Event { at: Instant::now(), what });
+                let event =
+                    event.map(|(what, stamped)| Event { at: Instant::now(), stamped, what });
                 let last = event.is_err();
                 if sender.send(event).is_err() || last {
                     return;

@@ -3,12 +3,11 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
     str::FromStr,
     time::Duration,
 };
 
-use lb_core::{http::Destination, registry::HostPattern};
+use lb_core::registry::HostPattern;
 use tracing_subscriber::EnvFilter;
 
 use super::HostAndPort;
@@ -58,20 +57,6 @@ pub(super) fn unless_off<T>(
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<Option<T>, String> {
     if text == "off" { Ok(None) } else { parse(text).map(Some) }
-}
-
-pub(super) fn destination(text: &str) -> Result<Option<Destination>, String> {
-    unless_off(text, |text| {
-        Ok(match text {
-            "-" => Destination::Stdout,
-            path => Destination::File(PathBuf::from(path)),
-        })
-    })
-}
-
-/// What `DISABLE_ACCESS_LOGS` means.
-pub(super) fn stdout_unless(disabled: &str) -> Result<Option<Destination>, String> {
-    truth(disabled).map(|disabled| (!disabled).then_some(Destination::Stdout))
 }
 
 pub(super) fn on_or_off(text: &str) -> Result<bool, String> {

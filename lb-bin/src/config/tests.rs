@@ -1,7 +1,7 @@
 use clap::{CommandFactory, FromArgMatches};
 
 use lb_core::{
-    http::{self, Trust},
+    http::{self, Destination, Escape, LogFormat, Trust},
     registry::{Hsts, HttpsMethod, Protocol, ProxyProtocol, Verification},
     server,
 };
@@ -25,13 +25,17 @@ fn written(text: &str) -> Result<Config, String> {
     read(&["--config", path], &[]).map_err(|error| error.replace(path, "FILE"))
 }
 
+type Flags<'a> = &'a [&'a str];
+type Env<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn defaults_are_right_for_most() {
     let config = read(&[], &[]).unwrap();
     assert_eq!(config.listen, ["0.0.0.0:80".parse().unwrap()]);
     assert_eq!(config.admin, "127.0.0.1:9180".parse().ok());
     assert!(config.docker.is_some());
-    assert_eq!(config.access_log, Some(Destination::Stdout));
+    assert_eq!(config.access_log.destination, Some(Destination::Stdout));
+    assert_eq!(config.access_log.format, LogFormat::default());
     assert_eq!(config.forwarding.trust, Trust::everybody());
     assert!(!config.trust_was_said);
     assert_eq!(config.workers, None);
@@ -204,7 +208,7 @@ fn how_it_ends_and_who_takes_over_can_be_said() {
 fn what_nginx_proxy_users_have_set_is_understood() {
     let config = read(&[], &[("HTTP_PORT", "8080"), ("DISABLE_ACCESS_LOGS", "true")]).unwrap();
     assert_eq!(config.listen, ["0.0.0.0:8080".parse().unwrap()]);
-    assert_eq!(config.access_log, None);
+    assert_eq!(config.access_log.destination, None);
 }
 
 #[test]
@@ -365,4 +369,173 @@ fn services_say_how_they_are_served_by_https() {
     let error = written("[[service]]\nhost = \"a\"\nendpoints = [\"b:80\"]\nhttps = \"yes\"");
     let error = error.unwrap_err();
     assert!(error.starts_with("https of service 1 in FILE is \"yes\": "), "{error}");
+}
+
+#[test]
+fn traces_are_sent_where_it_is_said() {
+    let off: [(Flags<'_>, Env<'_>); 5] = [
+        (&[], &[]),
+        (&["--traces=off"], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318")]),
+        (&[], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a"), ("OTEL_SDK_DISABLED", "true")]),
+        (&[], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a"), ("OTEL_TRACES_EXPORTER", "none")]),
+        // That of other signals.
+        (&[], &[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://a")]),
+    ];
+    for (flags, env) in off {
+        assert_eq!(read(flags, env).unwrap().traces, None, "{flags:?} {env:?}");
+    }
+    let told = |flags: &[&str], env: &[(&str, &str)]| {
+        let traces = read(flags, env).unwrap().traces.unwrap();
+        (traces.url.to_string(), traces.protocol, traces.share)
+    };
+    const GRPC: TracesProtocol = TracesProtocol::Grpc;
+    const HTTP: TracesProtocol = TracesProtocol::Http;
+    const URL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const OF_TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+    const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+    const ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
+    const AS_WELL: &str = "http://a:4318/v1/traces";
+    let cases: [(Flags<'_>, Env<'_>, _); 12] = [
+        (&["--traces=http://a:4318"], &[], (AS_WELL, HTTP, 1.0)),
+        (&["--traces=http://a:4318/"], &[(PROTOCOL, "grpc")], (AS_WELL, GRPC, 1.0)),
+        (&["--traces=https://a/b"], &[], ("https://a/b", HTTP, 1.0)),
+        (&["--traces=http://a:4317"], &[], ("http://a:4317/v1/traces", GRPC, 1.0)),
+        (
+            &["--traces=http://a:4317", "--traces-protocol=http/protobuf"],
+            &[(PROTOCOL, "grpc")],
+            ("http://a:4317/v1/traces", HTTP, 1.0),
+        ),
+        (&["--traces=http://a:4318"], &[(URL, "http://b")], (AS_WELL, HTTP, 1.0)),
+        (&[], &[(URL, "http://a:4318/")], (AS_WELL, HTTP, 1.0)),
+        (&[], &[(URL, "http://b"), (OF_TRACES, "http://a:1/")], ("http://a:1/", HTTP, 1.0)),
+        (
+            &["--traces-sample=0.25"],
+            &[(URL, "http://a:4318"), (SAMPLER, "always_on")],
+            (AS_WELL, HTTP, 0.25),
+        ),
+        (
+            &[],
+            &[(URL, "http://a:4318"), (SAMPLER, "parentbased_traceidratio"), (ARG, "0.1")],
+            (AS_WELL, HTTP, 0.1),
+        ),
+        (
+            &[],
+            &[(URL, "http://a:4318"), (SAMPLER, "parentbased_always_off"), (ARG, "0.1")],
+            (AS_WELL, HTTP, 0.0),
+        ),
+        (
+            &["--traces=http://a:4318"],
+            &[("OTEL_TRACES_EXPORTER", "console,otlp"), ("OTEL_SDK_DISABLED", "true")],
+            (AS_WELL, HTTP, 1.0),
+        ),
+    ];
+    for (flags, env, (url, protocol, share)) in cases {
+        assert_eq!(told(flags, env), (url.into(), protocol, share), "{flags:?} {env:?}");
+    }
+    let file = written("traces = \"http://a:4318\"\ntraces_sample = 0.5").unwrap();
+    let traces = file.traces.unwrap();
+    assert_eq!((traces.url.to_string().as_str(), traces.share), (AS_WELL, 0.5));
+    assert_eq!(traces.shown(), "http://a:4318");
+    assert_eq!((traces.queue, traces.batch, traces.delay.as_millis()), (2048, 512, 1000));
+    assert!(traces.sends_as(&Traces { share: 1.0, ..traces.clone() }));
+    assert!(!traces.sends_as(&Traces { queue: 1, ..traces.clone() }));
+}
+
+#[test]
+fn what_is_wrong_with_traces_is_said_without_secrets() {
+    let url = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318");
+    let cases: [(&[&str], (&str, &str), &str); 9] = [
+        (
+            &["--traces=collector:4318"],
+            url,
+            "--traces is \"collector:4318\": write the collector's",
+        ),
+        (&["--traces=ftp://a"], url, "--traces is \"ftp://a\": write the collector's URL"),
+        (&["--traces=http://me:s3cret@a"], url, "--traces is \"(not shown)\": write it without"),
+        (&["--traces-sample=2"], url, "--traces-sample is \"2\": write a share from 0 to 1"),
+        (&["--traces=off", "--traces-sample=2"], url, "--traces-sample is \"2\": write a share"),
+        (&["--traces-protocol=udp"], url, "--traces-protocol is \"udp\": write grpc or http"),
+        (&[], ("OTEL_TRACES_SAMPLER", "xray"), "OTEL_TRACES_SAMPLER is \"xray\": write parent"),
+        (
+            &[],
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=s3cret,s3cret"),
+            "OTEL_EXPORTER_OTLP_HEADERS is \"(not shown)\": write NAME=VALUE",
+        ),
+        (&[], ("OTEL_BSP_MAX_QUEUE_SIZE", "0"), "OTEL_BSP_MAX_QUEUE_SIZE is \"0\": write a whole"),
+    ];
+    for (flags, env, said) in cases {
+        let error = read(flags, &[url, env]).unwrap_err();
+        assert!(error.starts_with(said), "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+    let ca = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere");
+    assert!(read(&[], &[url, ca]).is_ok(), "nobody is asked for a certificate");
+    let error = read(&["--traces=https://a"], &[ca]).unwrap_err();
+    assert!(error.starts_with("OTEL_EXPORTER_OTLP_CERTIFICATE is \"/nowhere\": "), "{error}");
+    let fine = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cret, x-a=b=c,");
+    assert!(read(&[], &[url, fine]).unwrap().traces.is_some());
+}
+
+#[test]
+fn the_format_of_the_log_is_a_name_or_a_text() {
+    let format = |flags: &[&str], env: &[(&str, &str)]| {
+        let log = read(flags, env).unwrap().access_log;
+        assert_eq!(log.warnings, Vec::<String>::new());
+        log.format
+    };
+    let own = "$host $status";
+    let named = |name: &str| name.parse::<LogFormat>().unwrap();
+    let written_as = |text: &str, escape| LogFormat::new(text, escape).unwrap();
+    for (flags, env, expected) in [
+        (&["--log-format=combined"][..], &[][..], named("combined")),
+        (&["--log-format=$host $status"], &[], named(own)),
+        (&["--log-format", own, "--log-format-escape=json"], &[], written_as(own, Escape::Json)),
+        (&["--log-format-escape=none"], &[], written_as("default", Escape::None)),
+        (
+            &["--log-format=json"],
+            &[("LOG_FORMAT", own), ("LOG_FORMAT_ESCAPE", "none")],
+            named("json"),
+        ),
+        // nginx-proxy's.
+        (&[], &[("LOG_FORMAT", own)], named(own)),
+        (&[], &[("LOG_FORMAT", own), ("LOG_FORMAT_ESCAPE", "json")], written_as(own, Escape::Json)),
+        (&[], &[("LOG_FORMAT", own), ("LOG_JSON", "true")], written_as(own, Escape::Json)),
+        (&[], &[("LOG_FORMAT_ESCAPE", "json")], written_as("default", Escape::Json)),
+        (&[], &[("LOG_JSON", "true"), ("LOG_FORMAT_ESCAPE", "none")], named("nginx-proxy-json")),
+        (&[], &[("LOG_JSON", "false")], LogFormat::default()),
+        (&[], &[("LOG_FORMAT", "logstalgia")], named("logstalgia")),
+    ] {
+        assert_eq!(format(flags, env), expected, "{flags:?} {env:?}");
+    }
+    let file = "log_format = '$host \"$status\"'\nlog_format_escape = 'none'";
+    let log = written(file).unwrap().access_log;
+    assert_eq!(log.format, written_as("$host \"$status\"", Escape::None));
+}
+
+#[test]
+fn a_format_of_ours_is_right_and_one_of_nginx_proxy_does_its_best() {
+    for (flag, expected) in [
+        (
+            "--log-format=$stauts",
+            "--log-format is \"$stauts\": $stauts (character 1) is no variable",
+        ),
+        ("--log-format=jsn", "--log-format is \"jsn\": it has no variable, such as $status"),
+        ("--log-format-escape=yes", "--log-format-escape is \"yes\": write default, json or none"),
+    ] {
+        let error = read(&[flag], &[]).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let error = read(&["--log-format=json", "--log-format-escape=none"], &[]).unwrap_err();
+    assert!(error.starts_with("--log-format is \"json\": json has a way of its own"), "{error}");
+    let error = read(&[], &[("LOG_FORMAT_ESCAPE", "xml")]).unwrap_err();
+    assert!(error.starts_with("LOG_FORMAT_ESCAPE is \"xml\": write default"), "{error}");
+
+    let log = read(&[], &[("LOG_FORMAT", "$status $upstream_cache_status")]).unwrap().access_log;
+    assert_eq!(log.format.to_string(), "${status} -");
+    assert_eq!(
+        log.warnings,
+        ["LOG_FORMAT is \"$status $upstream_cache_status\": $upstream_cache_status (character 9) \
+          is one of nginx that can't be had here: nothing is cached here, or leave it out"]
+    );
 }

@@ -13,6 +13,7 @@
 //! are built from this workspace.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
+mod browser;
 mod cases;
 mod compose;
 mod docker;
@@ -23,6 +24,7 @@ mod lb;
 mod load;
 mod peers;
 mod prometheus;
+mod reference;
 mod scope;
 mod table;
 mod wait;

@@ -43,8 +43,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     pub(crate) async fn send(&mut self, host: &str, path: &str) -> io::Result<()> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n");
-        self.0.write_all(request.as_bytes()).await
+        self.write(&format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await
+    }
+
+    /// Whatever there is to say, byte for byte.
+    pub(crate) async fn say(&mut self, request: &[u8]) -> io::Result<Answer> {
+        self.0.write_all(request).await?;
+        self.receive().await
     }
 
     pub(crate) async fn post(&mut self, host: &str, path: &str, body: &str) -> io::Result<()> {
@@ -52,7 +57,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let request = format!(
             "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n\r\n{body}"
         );
-        self.0.write_all(request.as_bytes()).await
+        self.write(&request).await
+    }
+
+    /// Sends these bytes, and leaves the answer for [`receive`](Self::receive).
+    pub(crate) async fn write(&mut self, bytes: &str) -> io::Result<()> {
+        self.0.write_all(bytes.as_bytes()).await
     }
 
     pub(crate) async fn receive(&mut self) -> io::Result<Answer> {

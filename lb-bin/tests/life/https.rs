@@ -16,7 +16,7 @@ use crate::{
     site::Site,
 };
 
-fn put(folder: &Path, name: &str) -> CertifiedKey<KeyPair> {
+pub(crate) fn put(folder: &Path, name: &str) -> CertifiedKey<KeyPair> {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let write = |kind: &str, content: String| {
         let path = folder.join(format!("{name}.{kind}"));
@@ -30,7 +30,7 @@ fn put(folder: &Path, name: &str) -> CertifiedKey<KeyPair> {
 }
 
 /// A client that trusts this certificate alone.
-async fn connect(
+pub(crate) async fn connect(
     lb: &Lb,
     trusted: &CertifiedKey<KeyPair>,
 ) -> io::Result<Client<TlsStream<TcpStream>>> {

@@ -10,7 +10,7 @@ use crate::{
     site::Site,
 };
 
-async fn metric(lb: &Lb, series: &str) -> f64 {
+pub(crate) async fn metric(lb: &Lb, series: &str) -> f64 {
     let (status, metrics) = lb.ask("/metrics").await;
     assert_eq!(status, 200);
     let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));

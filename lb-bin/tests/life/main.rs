@@ -2,6 +2,7 @@
 //! to another one. Processes and servers on the loopback; no Docker.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
+mod access_log;
 mod acme;
 mod activation;
 mod client;
@@ -11,6 +12,13 @@ mod lb;
 mod limits;
 mod live;
 mod load;
+mod metrics;
+mod nginx;
+#[path = "../e2e/prometheus.rs"]
+#[allow(dead_code, reason = "it can do more")]
+mod prometheus;
+#[path = "../e2e/reference.rs"]
+mod reference;
 mod reload;
 mod site;
 mod stop;

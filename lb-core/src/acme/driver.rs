@@ -28,6 +28,8 @@ pub struct Driver {
     pub(super) context: Arc<Context>,
     pub(super) hosts: watch::Receiver<BTreeSet<String>>,
     pub(super) report: watch::Sender<Report>,
+    #[cfg(feature = "http")]
+    pub(super) metrics: crate::metrics::Acme,
 }
 
 /// Between two looks whether another process still has its turn.
@@ -91,7 +93,13 @@ impl Driver {
                     looked = None;
                 }
                 _ = changes.changed() => looked = None,
-                Some(done) = jobs.next() => tell(&mut plan, done),
+                Some(done) = jobs.next() => {
+                    #[cfg(feature = "http")]
+                    if let Done::Ordered { result, .. } = &done {
+                        self.metrics.ordered(result.is_ok());
+                    }
+                    tell(&mut plan, done);
+                }
                 // A clock that is set shows within an hour.
                 () = time::sleep(pause.min(LOOK_INTERVAL)) => {}
             }
@@ -127,7 +135,7 @@ impl Driver {
     fn publish(&self, plan: &Plan) {
         let (account, hosts) = (plan.account().clone(), plan.report());
         #[cfg(feature = "http")]
-        crate::metrics::acme_hosts(hosts.iter().map(|host| host.state.name()));
+        self.metrics.hosts(&hosts.iter().map(|host| &host.state));
         self.report.send_if_modified(|report| {
             let news = report.account != account || report.hosts != hosts;
             for host in &hosts {
@@ -225,8 +233,6 @@ fn tell(plan: &mut Plan, done: Done) {
             plan.opened(result, now);
         }
         Done::Ordered { host, result } => {
-            #[cfg(feature = "http")]
-            crate::metrics::acme_ordered(result.is_ok());
             match &result {
                 Ok(_) => tracing::info!(host, "a certificate was issued"),
                 Err(failure) => tracing::warn!(host, why = failure.why, "no certificate"),

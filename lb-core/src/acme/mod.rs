@@ -133,7 +133,13 @@ impl Manager {
         let (hosts, told) = watch::channel(BTreeSet::new());
         let (reporter, report) = watch::channel(report);
         let context = jobs::Context { options, folder, store, challenges, connector };
-        let driver = Driver { context: Arc::new(context), hosts: told, report: reporter };
+        let driver = Driver {
+            context: Arc::new(context),
+            hosts: told,
+            report: reporter,
+            #[cfg(feature = "http")]
+            metrics: crate::metrics::Acme::new(),
+        };
         Ok((Self { hosts: Arc::new(hosts), report }, driver))
     }
 

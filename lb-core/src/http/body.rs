@@ -176,10 +176,13 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Err(Stopped::TooSlow.into())));
         }
         meter.patience.renew();
-        meter.progress.moves();
-        if let Poll::Ready(Some(Ok(frame))) = &frame {
-            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-            match meter.bytes.checked_sub(length) {
+        let length = match &frame {
+            Poll::Ready(Some(Ok(frame))) => frame.data_ref().map_or(0, Bytes::len),
+            _ => 0,
+        };
+        meter.progress.moves(length);
+        if length > 0 {
+            match meter.bytes.checked_sub(length as u64) {
                 Some(left) => meter.bytes = left,
                 None => {
                     meter.progress.stops(Stopped::TooLarge);

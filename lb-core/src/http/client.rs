@@ -1,4 +1,10 @@
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use ::http::HeaderValue;
 
@@ -14,6 +20,9 @@ pub(super) struct Client {
     pub(super) ip: HeaderValue,
     /// The port that was connected to.
     pub(super) port: HeaderValue,
+    /// The number of the connection, counted from the start of the process.
+    pub(super) serial: u64,
+    pub(super) requests: Requests,
     /// Whether it has come by TLS.
     pub(super) secure: bool,
     /// What its handshake with us has agreed on.
@@ -21,15 +30,29 @@ pub(super) struct Client {
     pub(super) session: Option<crate::tls::Session>,
 }
 
+/// Requests of one connection, if anybody counts them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Requests(Arc<AtomicU64>);
+
+impl Requests {
+    /// The number of one that begins.
+    pub(super) fn count(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
 impl Client {
     /// `peer` is who connected, `local` the address that was connected to.
     pub(super) fn new(peer: Option<SocketAddr>, local: Option<SocketAddr>) -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
         let unknown = || HeaderValue::from_static("unknown");
         Self {
             address: peer,
             local,
             ip: peer.map_or_else(unknown, |peer| value_of(peer.ip())),
             port: local.map_or(80, |local| local.port()).into(),
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            requests: Requests::default(),
             secure: false,
             #[cfg(feature = "tls")]
             session: None,

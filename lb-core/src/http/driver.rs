@@ -8,15 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::metrics::Histogram;
 use tokio::{
     sync::mpsc,
-    task::AbortHandle,
     time::{self, MissedTickBehavior},
 };
 
 use super::{
     Controls, Options,
     controls::{Command, Drained},
+    drains::Drains,
+    entry::Entry,
     journal::Journal,
     pools::Pools,
     probe::{explain, hint, probe},
@@ -30,6 +32,7 @@ use crate::{
     discovery::{Change, Discovery},
     endpoint::State,
     health::Readiness,
+    metrics,
     registry::{Lingering, PlannedEndpoint, Registration, Registry},
 };
 
@@ -52,20 +55,15 @@ pub struct Driver {
     lingering: Lingering,
     pools: Pools,
     upstreams: HashMap<Key, Entry>,
+    drains: Drains,
+    /// How long endpoints take to be ready, by their source.
+    readiness: HashMap<Arc<str>, Histogram>,
     journal: Journal,
     reminder: Reminder,
     suspects: mpsc::UnboundedSender<Key>,
     suspected: mpsc::UnboundedReceiver<Key>,
     probed: mpsc::UnboundedReceiver<Probed>,
     probes: mpsc::UnboundedSender<Probed>,
-}
-
-struct Entry {
-    upstream: Arc<Upstream>,
-    /// Whether its source wants it used.
-    wanted: bool,
-    /// The probe under way.
-    probe: Option<AbortHandle>,
 }
 
 /// A probe has succeeded.
@@ -77,9 +75,6 @@ struct Probed {
 
 /// What takes longer to accept connections than this may not be about to.
 const LONG: Duration = Duration::from_secs(10);
-
-/// How long after an endpoint has ended its last answers may take to get here.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How often connections nobody needs are looked for.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -103,6 +98,8 @@ impl Driver {
             registry: Registry::new(),
             lingering: Lingering::default(),
             upstreams: HashMap::new(),
+            drains: Drains::new(clock::now()),
+            readiness: HashMap::new(),
             journal: Journal::default(),
             reminder: Reminder::default(),
             suspects,
@@ -121,6 +118,7 @@ impl Driver {
     ) -> Self {
         let name: Arc<str> = name.into();
         self.silent.insert(Arc::clone(&name));
+        self.readiness.insert(Arc::clone(&name), metrics::ready(&name));
         self.sources.push((name, Box::pin(discovery)));
         self
     }
@@ -138,6 +136,7 @@ impl Driver {
         let (mut listen_at, mut remind_at) = (clock::now(), clock::now());
         loop {
             let lingers = self.lingering.next_end();
+            let drains = self.drains.look_at();
             let Self { sources, suspected, probed, commands, .. } = &mut self;
             tokio::select! {
                 changes = poll_fn(|cx| next(sources, cx)) => {
@@ -161,6 +160,7 @@ impl Driver {
                     remind_at = clock::now() + pause;
                 }
                 () = until(lingers) => self.publish(),
+                () = until(drains) => self.drains.look(clock::now()),
                 _ = sweep.tick() => {
                     let now = clock::now();
                     self.upstreams.values().for_each(|entry| entry.upstream.close_stale(now));
@@ -226,7 +226,11 @@ impl Driver {
                 self.reminder.left(&entry.upstream);
                 let (id, address, _) = &key;
                 // It may merely be spoken to in another way from now on.
-                entry.retire(known.contains(id) && !there.contains(&(id, *address)));
+                let ended = known.contains(id) && !there.contains(&(id, *address));
+                if entry.wanted && !ended {
+                    self.drains.begin(&entry.upstream, clock::now());
+                }
+                entry.retire(ended);
             }
         }
 
@@ -253,7 +257,8 @@ impl Driver {
                 self.options.workers,
                 self.suspects.clone(),
             );
-            Entry { upstream: Arc::new(upstream), wanted: false, probe: None }
+            let readiness = self.readiness.get(&endpoint.source).cloned();
+            Entry::new(upstream, clock::now(), readiness.unwrap_or_else(Histogram::noop))
         });
         entry.upstream.set_down(matches!(endpoint.state, State::Down(_)));
         match endpoint.state {
@@ -267,9 +272,13 @@ impl Driver {
         }
         entry.wanted = wanted;
         if wanted {
+            self.drains.end(&entry.upstream);
             self.probe(key);
         } else {
             entry.rest();
+            if !matches!(endpoint.state, State::Down(_)) {
+                self.drains.begin(&entry.upstream, clock::now());
+            }
         }
     }
 
@@ -317,6 +326,7 @@ impl Driver {
         if let Some(probe) = entry.probe.take() {
             probe.abort();
         }
+        entry.became_ready(clock::now());
         upstream.set_trouble(Speaker::Probe, None);
         upstream.load.set_ready(true);
         self.pools.review(upstream);
@@ -328,32 +338,6 @@ impl Driver {
             ?took,
             "is routed: it accepts connections"
         );
-    }
-}
-
-impl Entry {
-    /// No new requests; those in flight finish.
-    fn rest(&mut self) {
-        if let Some(probe) = self.probe.take() {
-            probe.abort();
-        }
-        self.upstream.load.set_ready(false);
-        self.upstream.close_idle();
-    }
-
-    /// It has left for good. Who is no longer known to any source finishes what
-    /// it has. Of who is known and `ended`, or is elsewhere now, answers may still
-    /// be on their way through here; after a while none can be.
-    fn retire(mut self, ended: bool) {
-        self.rest();
-        self.upstream.retire();
-        if ended {
-            let upstream = self.upstream;
-            tokio::spawn(async move {
-                time::sleep(LAST_WORDS).await;
-                upstream.cut_off();
-            });
-        }
     }
 }
 

@@ -76,7 +76,7 @@ impl Truncation {
     pub(crate) const ALL: [Self; 2] = [Self::Reset, Self::Idle];
 
     /// Its name in metrics and in the access log.
-    pub(crate) fn reason(self) -> &'static str {
+    pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::Reset => "upstream_reset",
             Self::Idle => "upstream_idle",
@@ -133,7 +133,7 @@ impl Refusal {
     }
 
     /// Its name in metrics and in the access log.
-    pub fn reason(self) -> &'static str {
+    pub const fn reason(self) -> &'static str {
         match self {
             Self::Overload => "overload",
             Self::BadHost => "bad_host",

@@ -1,5 +1,5 @@
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,12 +14,15 @@ use super::{
     connection::Connection,
     error::{Refusal, Truncation},
     expectation::Expectation,
+    forwarding::{Forwarding, Traced},
     head,
     progress::Progress,
     proxy::Shared,
-    record::{Phases, Record},
+    record::{Phases, Record, Try},
     table::{Service, Target},
     timeouts::Timeouts,
+    trace::Recording,
+    upstream::Upstream,
 };
 use crate::{
     clock,
@@ -37,6 +40,8 @@ pub(super) struct Exchange {
     outcome: Outcome,
     sent: u64,
     attempts: u32,
+    /// To whom the last one is made, and since when.
+    attempt: Option<(SocketAddr, Instant)>,
     phases: Phases,
     /// When it was handed to whoever answered it.
     handed: Option<Instant>,
@@ -53,6 +58,8 @@ pub(super) struct Exchange {
     informer: Option<Informer>,
     carried: Option<Carried>,
     entry: Option<Entry>,
+    /// Its trace, if it is traced.
+    recording: Option<Box<Recording>>,
     finished: bool,
 }
 
@@ -74,6 +81,7 @@ impl Exchange {
             outcome: Outcome::Success,
             sent: 0,
             attempts: 0,
+            attempt: None,
             phases: Phases::default(),
             handed: None,
             reason: None,
@@ -86,6 +94,7 @@ impl Exchange {
             informer: None,
             carried: None,
             entry,
+            recording: None,
             finished: false,
         }
     }
@@ -99,19 +108,71 @@ impl Exchange {
         self.started
     }
 
+    /// It is traced, or isn't.
+    pub(super) fn records(&mut self, recording: Option<Box<Recording>>) {
+        self.recording = recording;
+    }
+
+    /// Gives a request, whose headers are those for endpoints, the names by which it can
+    /// be found again.
+    pub(super) fn name(
+        &mut self,
+        headers: &mut HeaderMap,
+        forwarding: &Forwarding,
+        origin: Option<IpAddr>,
+    ) {
+        let traced = match &mut self.recording {
+            Some(recording) => {
+                recording.speaks_for(headers, origin);
+                recording.traced()
+            }
+            None if self.shared.traces.is_some() => Traced::No,
+            None => Traced::Off,
+        };
+        forwarding.name(headers, traced);
+    }
+
     /// It is about to be sent to an endpoint, for the first time or again.
-    pub(super) fn attempted(&mut self) {
+    pub(super) fn attempted(&mut self, upstream: &Upstream, now: Instant) {
+        let failed = self.tried(now, Some(StatusCode::BAD_GATEWAY));
+        if let (Some(entry), Some(failed)) = (&mut self.entry, failed) {
+            entry.failed(failed);
+        }
         self.attempts = self.attempts.saturating_add(1);
+        self.attempt = Some((upstream.address, now));
         self.phases = Phases::default();
+        if let Some(recording) = &mut self.recording {
+            recording.attempt(upstream);
+        }
+    }
+
+    /// Tells whoever gets it which span it comes from, if it is traced.
+    pub(super) fn names_its_span(&self, headers: &mut HeaderMap) {
+        if let Some(recording) = &self.recording {
+            recording.enter(headers);
+        }
+    }
+
+    /// The attempt has come to nothing, and another one may be made.
+    pub(super) fn gave_up(&mut self, why: &'static str) {
+        if let Some(recording) = &mut self.recording {
+            recording.failed(Some(why));
+        }
     }
 
     /// A connection had to be opened for it.
     pub(super) fn connected(&mut self, took: Duration) {
         self.phases.connect = Some(took);
+        if let Some(recording) = &mut self.recording {
+            recording.connected();
+        }
     }
 
     /// The head of an answer has come to what was handed over then.
-    pub(super) fn heard(&mut self, handed: Instant) {
+    pub(super) fn heard(&mut self, handed: Instant, status: StatusCode) {
+        if let Some(recording) = &mut self.recording {
+            recording.first_byte(status);
+        }
         self.handed = Some(handed);
         self.phases.first_byte = Some(clock::now().saturating_duration_since(handed));
     }
@@ -120,6 +181,20 @@ impl Exchange {
     pub(super) fn speaks_for(&mut self, origin: Option<IpAddr>) {
         if let (Some(entry), Some(origin)) = (&mut self.entry, origin) {
             entry.speaks_for(origin);
+        }
+    }
+
+    /// It is passed on with these headers.
+    pub(super) fn is_passed_on(&mut self, headers: &HeaderMap) {
+        if let Some(entry) = &mut self.entry {
+            entry.is_passed_on(headers);
+        }
+    }
+
+    /// An endpoint answers with these headers.
+    pub(super) fn hears(&mut self, headers: &HeaderMap) {
+        if let Some(entry) = &mut self.entry {
+            entry.hears(headers);
         }
     }
 
@@ -218,12 +293,18 @@ impl Exchange {
         carried: Option<Carried>,
     ) {
         self.status = status;
+        if let Some(recording) = &mut self.recording {
+            recording.answered(status);
+        }
         self.outcome = match status {
             // Said of one client, and nothing of the endpoint.
             StatusCode::TOO_MANY_REQUESTS => Outcome::Success,
             _ => load::outcome(status, headers),
         };
         self.carried = carried;
+        if let Some(entry) = &mut self.entry {
+            entry.answers(status, headers);
+        }
     }
 
     /// So many more bytes of the body have passed.
@@ -257,7 +338,7 @@ impl Exchange {
         }
         let carried = self.carried.take();
         let classes = match (&carried, &self.service) {
-            (Some(carried), _) => &carried.target.classes,
+            (Some(carried), _) => &carried.target.metrics.classes,
             (None, Some(service)) => &service.shared.metrics.local,
             (None, None) => &self.shared.metrics.unrouted,
         };
@@ -267,14 +348,25 @@ impl Exchange {
         self.phases.answer = self.handed.map(|handed| now.saturating_duration_since(handed));
         if let Some(service) = &self.service {
             service.shared.metrics.duration.record(took);
+            service.shared.metrics.sent.increment(self.sent);
+            if let (Some(first_byte), Some(_)) = (self.phases.first_byte, &carried) {
+                service.shared.metrics.first_byte.record(first_byte);
+            }
+        }
+        if let (Some(answer), Some(carried)) = (self.phases.answer, &carried) {
+            carried.target.metrics.duration.record(answer);
         }
         if let Some(entry) = self.entry.take() {
             let endpoint = carried.as_ref().map(|carried| &carried.target.upstream.name);
-            let record = self.record(endpoint, took);
+            let record = self.record(endpoint, now, complete);
             if let Some(log) = &self.shared.access_log {
                 log.write(self.worker, &entry, &record);
             }
             self.shared.tap.tell(self.worker, &entry, &record);
+        }
+        if let (Some(traces), Some(recording)) = (&self.shared.traces, self.recording.take()) {
+            let service = self.service.as_ref().map(|service| Arc::clone(&service.name));
+            traces.end(self.worker, recording.end(complete, self.reason, service));
         }
         if let Some(Carried { target, mut lease, connection }) = carried {
             // One that succeeded until it was broken off says nothing.
@@ -288,27 +380,51 @@ impl Exchange {
         }
     }
 
-    fn record<'a>(&'a self, endpoint: Option<&'a Arc<str>>, took: Duration) -> Record<'a> {
+    fn record<'a>(
+        &'a self,
+        endpoint: Option<&'a Arc<str>>,
+        now: Instant,
+        complete: bool,
+    ) -> Record<'a> {
+        let status = match (endpoint, self.status) {
+            (Some(_), status) | (None, status @ StatusCode::GATEWAY_TIMEOUT) => Some(status),
+            (None, status) if status == LEFT => None,
+            (None, _) => Some(StatusCode::BAD_GATEWAY),
+        };
         Record {
             service: self.service.as_ref().map(|service| &service.name),
             endpoint,
             status: self.status,
+            received: self.progress().map_or(0, Progress::received),
             sent: self.sent,
-            took,
-            phases: self.phases,
+            // A tunnel has no end but this one.
+            complete: complete || self.status == StatusCode::SWITCHING_PROTOCOLS,
+            took: now.saturating_duration_since(self.started),
             attempts: self.attempts,
+            attempt: self.tried(now, status),
             reason: self.reason,
             failed: self.outcome == Outcome::Failure,
         }
     }
+
+    /// The last attempt, as it is now.
+    fn tried(&self, now: Instant, status: Option<StatusCode>) -> Option<Try> {
+        let (address, since) = self.attempt?;
+        let Phases { connect, first_byte, .. } = self.phases;
+        let took = now.saturating_duration_since(since);
+        Some(Try { address, took, connect, first_byte, status })
+    }
 }
+
+/// What nginx says of clients that leave before they are answered.
+const LEFT: u16 = 499;
 
 /// An exchange that ends before its head is sent, because the client has left,
 /// is recorded as nginx does: 499.
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.finished {
-            self.status = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
+            self.status = StatusCode::from_u16(LEFT).unwrap_or(StatusCode::BAD_REQUEST);
             self.finish(false);
         }
     }

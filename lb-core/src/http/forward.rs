@@ -20,6 +20,7 @@ use super::{
     proxy::Shared,
     queue,
     table::{Service, Target},
+    trace::why_not_connected,
     upstream::{Admission, Trial, Unanswered, Upstream},
 };
 use crate::{
@@ -88,8 +89,8 @@ pub(super) async fn forward(
             started = clock::now();
             continue;
         };
-        exchange.attempted();
         let (upstream, metrics) = (&target.upstream, &service.shared.metrics);
+        exchange.attempted(upstream, started);
         let mut handed = started;
         let connected = match upstream.pooled(worker, client, repeatable, surprised) {
             Some(connection) => Ok(connection),
@@ -113,6 +114,7 @@ pub(super) async fn forward(
                 return Err(Refusal::Exhausted);
             }
             failed => {
+                exchange.gave_up(failed.as_ref().err().map_or("left", why_not_connected));
                 if let (Err(error), false) = (failed, gone) {
                     // It is left alone until it accepts, and no longer than that:
                     // not a failure for which it would be ejected.
@@ -131,6 +133,7 @@ pub(super) async fn forward(
         };
         let Some(mut outgoing) = request.take() else { return Err(Refusal::Reset) };
         exchange.listen(&mut outgoing, connection.is_shared());
+        exchange.names_its_span(outgoing.headers_mut());
         let kept = request.kept();
         let patience =
             Waits { started, limit: exchange.timeouts().answer, body: exchange.progress() };
@@ -139,7 +142,7 @@ pub(super) async fn forward(
         let asked = upstream.ask(worker, &mut connection, outgoing, patience, leave);
         let unanswered = match asked.await {
             Ok(response) => {
-                exchange.heard(handed);
+                exchange.heard(handed, response.status());
                 return Ok((response, Carried { target, lease, connection: Some(connection) }));
             }
             Err(unanswered) => unanswered,
@@ -154,6 +157,7 @@ pub(super) async fn forward(
                 Unanswered::Refused { with_all } => with_all,
                 _ => false,
             };
+        let why = if stale { "stale" } else { unanswered.reason() };
         // What waits for one that hangs has paid before it left.
         let paid = matches!(unanswered, Unanswered::Hangs);
         let (retried, sent) = match unanswered {
@@ -181,6 +185,7 @@ pub(super) async fn forward(
             Unanswered::Hangs => (&metrics.retried_silent, true),
             Unanswered::Left => (&metrics.retried_left, true),
         };
+        exchange.gave_up(why);
         if !stale {
             tried.push(upstream.id.clone());
         }

@@ -28,6 +28,9 @@ pub(super) struct Lane {
     /// Requests sent, and those for whose answer's head nobody waits any more.
     sent: AtomicU64,
     settled: AtomicU64,
+    /// Those of them that were sent over a connection that was open already, since last
+    /// asked.
+    reused: AtomicU64,
     /// Heads of answers that have come.
     answers: AtomicU64,
     /// The longest time one took since last asked, in nanoseconds.
@@ -146,6 +149,12 @@ impl Lane {
         lock(&self.idle).len()
     }
 
+    /// How many requests were sent over a connection that was open already, since the
+    /// last call.
+    pub(super) fn reused(&self) -> u64 {
+        self.reused.swap(0, Ordering::Relaxed)
+    }
+
     pub(super) fn close_idle(&self) {
         drop(mem::take(&mut *lock(&self.idle)));
     }
@@ -155,9 +164,12 @@ impl Lane {
     }
 
     /// A request is sent, and waits for the head of its answer until this is
-    /// dropped.
-    pub(super) fn wait(&self) -> Waiting<'_> {
+    /// dropped. The connection may be `reused`.
+    pub(super) fn wait(&self, reused: bool) -> Waiting<'_> {
         self.sent.fetch_add(1, Ordering::Relaxed);
+        if reused {
+            self.reused.fetch_add(1, Ordering::Relaxed);
+        }
         Waiting(self)
     }
 

@@ -25,7 +25,9 @@ mod client;
 mod connection;
 mod controls;
 mod dial;
+mod drains;
 mod driver;
+mod entry;
 mod error;
 mod exchange;
 mod expectation;
@@ -50,12 +52,13 @@ mod replay;
 mod table;
 mod tap;
 mod timeouts;
+mod trace;
 mod upgrade;
 mod upstream;
 #[cfg(feature = "tls")]
 mod upstream_tls;
 
-pub use access_log::{AccessLog, Destination};
+pub use access_log::{AccessLog, Destination, Escape, EscapeError, LogFormat, LogFormatError};
 pub use body::{RequestBody, ResponseBody};
 pub use controls::{Controls, DrainError};
 pub use driver::Driver;
@@ -68,5 +71,6 @@ pub use options::Options;
 pub use plane::{EndpointReport, Plane, ServiceReport, Standing};
 pub use proxy::Proxy;
 pub use tap::{End, Sample, Seen, Watch};
+pub use trace::{Attempt, Sink, Trace, Traces};
 #[cfg(feature = "tls")]
 pub use upstream_tls::UpstreamTls;

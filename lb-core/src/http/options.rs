@@ -2,7 +2,7 @@ use std::time::Duration;
 
 #[cfg(feature = "tls")]
 use super::UpstreamTls;
-use super::{AccessLog, Forwarding};
+use super::{AccessLog, Forwarding, Traces};
 use crate::{balance::Algorithm, overload::Pressure};
 
 /// How a [`Proxy`](super::Proxy) behaves.
@@ -66,6 +66,8 @@ pub struct Options {
     pub pressure: Pressure,
     /// Where requests are written down; nowhere.
     pub access_log: Option<AccessLog>,
+    /// Which requests are traced, and who gets the traces; none.
+    pub traces: Option<Traces>,
 }
 
 impl Default for Options {
@@ -94,6 +96,7 @@ impl Default for Options {
             https: None,
             pressure: Pressure::default(),
             access_log: None,
+            traces: None,
         }
     }
 }

@@ -75,15 +75,12 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Every name there is, in their order.
+    pub const NAMES: [&str; 5] = ["ready", "connecting", "ejected", "draining", "down"];
+
     /// Its name in reports and labels.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Connecting => "connecting",
-            Self::Ejected => "ejected",
-            Self::Draining => "draining",
-            Self::Down => "down",
-        }
+        Self::NAMES[self as usize]
     }
 }
 
@@ -133,7 +130,8 @@ impl Plane {
         self.0.tap.watch()
     }
 
-    /// Sets every gauge to what is true now. Call it before metrics are read.
+    /// Sets what is only looked at now, gauges for the most part. Call it before metrics
+    /// are read.
     pub fn observe(&self) {
         let table = self.0.table.load();
         for service in &table.services {
@@ -162,6 +160,7 @@ fn observe<'a>(members: impl Iterator<Item = &'a Member<Target>>) {
             let (_, in_flight, idle) = sums.entry(&upstream.name).or_insert((upstream, 0, 0));
             *in_flight += upstream.load.in_flight();
             *idle += upstream.idle();
+            upstream.metrics.reused.increment(upstream.reused());
         }
     }
     for (upstream, in_flight, idle) in sums.into_values() {

@@ -13,6 +13,8 @@ pub(super) struct Progress {
     moved: AtomicU64,
     /// Whether it is the client that keeps it.
     awaited: AtomicBool,
+    /// Bytes that have come.
+    received: AtomicU64,
     stopped: AtomicU8,
 }
 
@@ -22,10 +24,18 @@ impl Progress {
         self.awaited.store(true, Ordering::Relaxed);
     }
 
-    /// Something has come.
-    pub(super) fn moves(&self) {
+    /// So much has come.
+    pub(super) fn moves(&self, bytes: usize) {
         self.awaited.store(false, Ordering::Relaxed);
+        // Nobody else does.
+        let received = self.received.load(Ordering::Relaxed).saturating_add(bytes as u64);
+        self.received.store(received, Ordering::Relaxed);
         self.moved.store(clock::nanos(clock::now()), Ordering::Relaxed);
+    }
+
+    /// Bytes that have come.
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     /// No more of it is read.
@@ -58,8 +68,10 @@ mod tests {
         assert_eq!(progress.since(asked), Some(clock::nanos(asked)));
         progress.awaits();
         assert_eq!(progress.since(asked), None);
-        progress.moves();
+        progress.moves(3);
+        progress.moves(4);
         assert!(progress.since(asked) >= Some(clock::nanos(asked)));
+        assert_eq!(progress.received(), 7);
     }
 
     #[test]

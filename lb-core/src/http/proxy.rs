@@ -31,6 +31,7 @@ use super::{
     table::Table,
     tap::Tap,
     timeouts::Timeouts,
+    trace::Traces,
     upgrade,
 };
 use crate::{
@@ -62,6 +63,7 @@ pub struct Proxy {
 pub(super) struct Shared {
     pub(super) access_log: Option<AccessLog>,
     pub(super) tap: Arc<Tap>,
+    pub(super) traces: Option<Traces>,
     pressure: Pressure,
     pub(super) table: ArcSwap<Table>,
     /// The table has changed, or an endpoint has become ready.
@@ -89,6 +91,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             access_log: options.access_log.clone(),
             tap: Arc::new(Tap::new(options.workers)),
+            traces: options.traces.clone(),
             pressure: options.pressure.clone(),
             table: ArcSwap::from_pointee(Table::empty(options)),
             changed: Notify::new(),
@@ -175,9 +178,16 @@ impl Proxy {
         informer: Option<Informer>,
     ) -> Response<ResponseBody> {
         let is_told = self.shared.access_log.is_some() || self.shared.tap.is_watched();
-        let entry = is_told.then(|| Entry::new(&request, Arc::clone(&self.client)));
+        let mut entry = is_told.then(|| Entry::new(&request, Arc::clone(&self.client)));
+        if let (Some(entry), Some(log)) = (&mut entry, &self.shared.access_log) {
+            log.note(self.worker, entry, &request);
+        }
         let mut exchange = Exchange::begin(Arc::clone(&self.shared), self.worker, entry);
         exchange.informs(informer);
+        if let Some(traces) = &self.shared.traces {
+            let believed = || self.shared.table.load().options.forwarding.believes(&self.client);
+            exchange.records(traces.begin(&request, &self.client, exchange.started(), believed));
+        }
         #[cfg(feature = "tls")]
         if super::https::is_challenge(request.uri().path())
             && let Some(https) = &self.shared.table.load().options.https
@@ -268,8 +278,10 @@ impl Proxy {
         }
         let may_close = head.version < Version::HTTP_2;
         let sent = head::to_upstream(&mut head, &self.client, &options.forwarding);
+        exchange.name(&mut head.headers, &options.forwarding, sent.origin);
         drop(table);
         exchange.speaks_for(sent.origin);
+        exchange.is_passed_on(&head.headers);
         let upgrade = sent.upgrade;
         let request = Request::from_parts(head, body);
 
@@ -322,6 +334,7 @@ impl Answer {
             carried.connection = None;
         }
         let version = response.version();
+        exchange.hears(response.headers());
         head::to_client(response.headers_mut(), upgraded);
         if closes && !upgraded {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ::http::StatusCode;
 
@@ -11,12 +11,17 @@ pub(super) struct Record<'a> {
     /// Who answered; nobody where the balancer did so itself.
     pub(super) endpoint: Option<&'a Arc<str>>,
     pub(super) status: StatusCode,
+    /// Bytes that came of the request's body.
+    pub(super) received: u64,
     /// Bytes of the answer's body.
     pub(super) sent: u64,
+    /// Whether that was all of it.
+    pub(super) complete: bool,
     /// From the head of the request to the end.
     pub(super) took: Duration,
-    pub(super) phases: Phases,
     pub(super) attempts: u32,
+    /// The last one.
+    pub(super) attempt: Option<Try>,
     /// Why there is no whole answer of an endpoint.
     pub(super) reason: Option<&'static str>,
     /// Whether that speaks of a fault on this side of the client.
@@ -32,4 +37,19 @@ pub(super) struct Phases {
     pub(super) first_byte: Option<Duration>,
     /// From there to the end; none where there is no answer.
     pub(super) answer: Option<Duration>,
+}
+
+/// An attempt to have a request answered by an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Try {
+    pub(super) address: SocketAddr,
+    /// From when the endpoint was chosen to the end.
+    pub(super) took: Duration,
+    /// See [`Phases::connect`].
+    pub(super) connect: Option<Duration>,
+    /// See [`Phases::first_byte`].
+    pub(super) first_byte: Option<Duration>,
+    /// What it answered, or what has to be answered in its place; nothing if the client
+    /// didn't wait for it.
+    pub(super) status: Option<StatusCode>,
 }

@@ -41,7 +41,7 @@ pub(super) struct Service {
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) upstream: Arc<Upstream>,
-    pub(super) classes: Arc<metrics::Classes>,
+    pub(super) metrics: Arc<metrics::Target>,
 }
 
 /// What a service keeps from one snapshot to the next.
@@ -124,7 +124,7 @@ impl Service {
             let known = known.get(&Arc::as_ptr(upstream)).map(|&target| target.clone());
             let target = known.unwrap_or_else(|| Target {
                 upstream: Arc::clone(upstream),
-                classes: Arc::new(metrics::Classes::new(&name, &upstream.name)),
+                metrics: Arc::new(metrics::Target::new(&name, &upstream.name)),
             });
             Some(Member {
                 id: endpoint.id.clone(),

@@ -194,7 +194,7 @@ mod tests {
     use ::http::Request;
 
     use super::*;
-    use crate::http::{client::Client, record::Phases};
+    use crate::http::client::Client;
 
     fn tell(tap: &Tap, worker: usize, path: &str) {
         let request = Request::builder().uri(path).body(()).unwrap();
@@ -203,10 +203,12 @@ mod tests {
             service: Some(&Arc::from("app.local")),
             endpoint: None,
             status: StatusCode::SERVICE_UNAVAILABLE,
+            received: 0,
             sent: 7,
+            complete: true,
             took: Duration::from_millis(2),
-            phases: Phases::default(),
             attempts: 0,
+            attempt: None,
             reason: Some("no_endpoint"),
             failed: true,
         };

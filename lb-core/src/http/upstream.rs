@@ -50,6 +50,8 @@ pub(super) struct Upstream {
     retired: AtomicBool,
     /// It has been retired for so long that no answer can come any more.
     cut_off: AtomicBool,
+    /// And requests were in flight then.
+    cut_short: AtomicBool,
     left: Notify,
     /// Its source says that it can't serve.
     down: AtomicBool,
@@ -94,6 +96,19 @@ pub(super) enum Unanswered {
     Late,
 }
 
+impl Unanswered {
+    /// Its name in traces, where the request goes on.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Unsent(_) | Self::Failed(_) => "reset",
+            Self::Refused { .. } => "refused",
+            Self::Hangs => "silent",
+            Self::Left => "left",
+            Self::Late => "upstream_timeout",
+        }
+    }
+}
+
 /// Whether a request may go to an upstream.
 pub(super) enum Admission {
     Free,
@@ -136,6 +151,7 @@ impl Upstream {
             leaving: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             cut_off: AtomicBool::new(false),
+            cut_short: AtomicBool::new(false),
             left: Notify::new(),
             down: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
@@ -228,7 +244,7 @@ impl Upstream {
         leave: Option<Leave<'a>>,
     ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<'a> {
         let lane = self.lane(worker);
-        let waiting = lane.wait();
+        let waiting = lane.wait(connection.reused);
         let cut = lane.cut.notified();
         let is_shared = connection.is_shared();
         let answer = connection.send(request);
@@ -312,8 +328,14 @@ impl Upstream {
 
     /// Whatever it had to say would have come by now.
     pub(super) fn cut_off(&self) {
+        self.cut_short.store(self.load.in_flight() > 0, Ordering::Relaxed);
         self.cut_off.store(true, Ordering::Release);
         self.notify();
+    }
+
+    /// Whether requests were given up that it had when it had ended.
+    pub(super) fn was_cut_short(&self) -> bool {
+        self.cut_short.load(Ordering::Relaxed)
     }
 
     /// Whether its source says that it can't serve.
@@ -426,6 +448,12 @@ impl Upstream {
     /// How many connections are idle.
     pub(super) fn idle(&self) -> usize {
         self.lanes.iter().map(Lane::idle).sum()
+    }
+
+    /// How many requests were sent over a connection that was open already, since the last
+    /// call.
+    pub(super) fn reused(&self) -> u64 {
+        self.lanes.iter().map(Lane::reused).sum()
     }
 
     /// To whom a connection belongs that is for this client; to nobody where all

@@ -62,7 +62,7 @@ impl Closed {
     ];
 
     /// Its name in metrics.
-    pub fn reason(self) -> &'static str {
+    pub const fn reason(self) -> &'static str {
         match self {
             Self::TooMany => "connections",
             Self::TooManyOfClient => "connections_per_client",

@@ -89,18 +89,11 @@ impl From<tls::HandshakeError> for Early {
         let closed = match &error {
             tls::HandshakeError::Challenge { .. } => None,
             tls::HandshakeError::NoCertificate { .. } => Some(Closed::NoCertificate),
-            // Probes do no more than connect.
-            tls::HandshakeError::Failed(error) if has_left(error) => None,
+            error if error.has_left() => None,
             _ => Some(Closed::Handshake),
         };
         Self { closed, error: error.into() }
     }
-}
-
-#[cfg(feature = "tls")]
-fn has_left(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 impl Protocols {

@@ -4,7 +4,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -20,6 +20,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Open {
     count: AtomicUsize,
+    /// Those there have been, with those that are open.
+    accepted: AtomicU64,
     /// Told each time the last one has closed.
     none: Notify,
     /// Those of each client, if that is limited.
@@ -55,6 +57,7 @@ impl Open {
         limits: &Limits,
         alive: &mpsc::Sender<()>,
     ) -> Result<Guard, Closed> {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
         if self.pressure.level() == Level::Critical {
             return Err(Closed::Overload);
         }
@@ -126,6 +129,11 @@ impl Connections {
         self.0.count.load(Ordering::Relaxed)
     }
 
+    /// How many were accepted so far, those among them that were not served.
+    pub fn accepted(&self) -> u64 {
+        self.0.accepted.load(Ordering::Relaxed)
+    }
+
     /// How many were closed so far for this reason, or not served.
     pub fn closed(&self, closed: Closed) -> u64 {
         self.0.closed.of(closed)
@@ -156,7 +164,8 @@ mod tests {
         assert!(admit(&open, "10.0.0.2", &limits).is_none());
         drop(first);
         assert!(admit(&open, "10.0.0.2", &limits).is_some());
-        assert_eq!(Connections(open).open(), 1);
+        let connections = Connections(open);
+        assert_eq!((connections.open(), connections.accepted()), (1, 4));
     }
 
     #[test]

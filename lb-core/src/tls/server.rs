@@ -12,7 +12,10 @@ use tokio::{
 };
 use tokio_rustls::{
     LazyConfigAcceptor, StartHandshake,
-    rustls::{AlertDescription, ContentType, HandshakeKind, ProtocolVersion, ServerConfig, server},
+    rustls::{
+        AlertDescription, CipherSuite, ContentType, HandshakeKind, ProtocolVersion, ServerConfig,
+        server,
+    },
     server::TlsStream,
 };
 
@@ -78,12 +81,19 @@ pub struct HostOptions {
 pub struct Acceptor {
     store: CertificateStore,
     options: Arc<AcceptorOptions>,
+    #[cfg(feature = "http")]
+    handshakes: Arc<crate::metrics::Handshakes>,
 }
 
 impl Acceptor {
     /// With the certificates of this store, those that are still to come, too.
     pub fn new(store: CertificateStore, options: AcceptorOptions) -> Self {
-        Self { store, options: Arc::new(options) }
+        Self {
+            store,
+            options: Arc::new(options),
+            #[cfg(feature = "http")]
+            handshakes: Arc::new(crate::metrics::Handshakes::new()),
+        }
     }
 
     /// The handshake with a client. `host` is asked once for the host the client
@@ -102,9 +112,14 @@ impl Acceptor {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
+        #[cfg(feature = "http")]
+        let began = crate::clock::now();
         let handshake = self.handshake(io, host);
         let done = time::timeout(self.options.handshake_timeout, handshake).await;
-        done.unwrap_or(Err(HandshakeError::TimedOut))
+        let done = done.unwrap_or(Err(HandshakeError::TimedOut));
+        #[cfg(feature = "http")]
+        self.handshakes.count(done.as_ref().map(|accepted| accepted.session.resumed()), began);
+        done
     }
 
     async fn handshake<IO>(
@@ -152,6 +167,7 @@ impl Acceptor {
             alpn: connection.alpn_protocol().map(Arc::from),
             resumed,
             version: connection.protocol_version(),
+            cipher: connection.negotiated_cipher_suite().map(|suite| suite.suite()),
             scope,
         };
         Ok(Accepted { stream, session })
@@ -251,6 +267,7 @@ pub struct Session {
     alpn: Option<Arc<[u8]>>,
     resumed: bool,
     version: Option<ProtocolVersion>,
+    cipher: Option<CipherSuite>,
     scope: Arc<Scope>,
 }
 
@@ -277,6 +294,26 @@ impl Session {
             ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
             _ => None,
         }
+    }
+
+    /// The cipher suite, by the name that OpenSSL has for it, as nginx writes it.
+    pub fn cipher(&self) -> Option<&'static str> {
+        Some(match self.cipher? {
+            CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+            CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+            CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+            CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
+            CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
+            CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => {
+                "ECDHE-ECDSA-CHACHA20-POLY1305"
+            }
+            CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
+            CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
+            CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => {
+                "ECDHE-RSA-CHACHA20-POLY1305"
+            }
+            other => other.as_str()?,
+        })
     }
 }
 
@@ -307,6 +344,16 @@ pub enum HandshakeError {
     /// The client has left, speaks no version or protocol in common, has no
     /// certificate that is good, or doesn't speak TLS.
     Failed(io::Error),
+}
+
+impl HandshakeError {
+    /// Whether the client has merely left: probes do no more than connect.
+    #[cfg(any(feature = "http", feature = "server"))]
+    pub(crate) fn has_left(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        let left = [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof];
+        matches!(self, Self::Failed(error) if left.contains(&error.kind()))
+    }
 }
 
 impl From<io::Error> for HandshakeError {

@@ -259,7 +259,7 @@ async fn a_stream_of_which_nothing_is_taken_is_reset() {
     assert_eq!((error.reason(), error.is_reset()), (Some(Reason::CANCEL), true), "{error}");
     lb.until(|| lb.report("app.local").endpoints[0].in_flight == 0).await;
     assert_eq!(send(&mut sender, get("/"), "").await, "hello");
-    log.flush();
+    log.flush().unwrap();
     let text = std::fs::read_to_string(path).unwrap();
     assert!(text.lines().next().unwrap().contains("client_timeout"), "{text}");
 }

@@ -14,7 +14,7 @@ use bollard::models::{
 
 use crate::{
     container::{Attachment, Container, Health, NetworkMode, Run, Summary},
-    event::What,
+    event::{Stamped, What},
 };
 
 /// What a health check printed is cut to this many characters.
@@ -84,11 +84,15 @@ pub(super) fn summary(found: ContainerSummary) -> Option<Summary> {
     })
 }
 
-pub(super) fn event(event: EventMessage) -> Option<What> {
+/// An event that matters, and when it happened by the engine's clock.
+pub(super) fn event(event: EventMessage) -> Option<Stamped> {
+    let nanos = event.time_nano.and_then(|nanos| u64::try_from(nanos).ok());
+    let stamped = nanos.map(|nanos| SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos));
     let actor = event.actor?;
     let attributes = actor.attributes.unwrap_or_default();
     let attribute = |key: &str| attributes.get(key).map(String::as_str);
-    What::read(event.typ?.as_ref(), &event.action?, &actor.id.unwrap_or_default(), attribute)
+    let actor = actor.id.unwrap_or_default();
+    Some((What::read(event.typ?.as_ref(), &event.action?, &actor, attribute)?, stamped))
 }
 
 fn run(state: &ContainerState) -> Run {
@@ -172,7 +176,10 @@ fn time(text: &str) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
+    use bollard::models::{EventActor, EventMessageTypeEnum};
+
     use super::*;
+    use crate::event::Happened;
 
     #[test]
     fn words_of_the_list() {
@@ -208,6 +215,24 @@ mod tests {
         assert_eq!(since, Duration::new(1_795_367_817, 75_040_122));
         assert_eq!(super::time("2026-11-22T19:16:57+02:00").map(|t| t < time), Some(true));
         assert_eq!(super::time("yesterday"), None);
+    }
+
+    #[test]
+    fn an_event_says_when_it_happened() {
+        let message = |time_nano| {
+            event(EventMessage {
+                typ: Some(EventMessageTypeEnum::CONTAINER),
+                action: Some("start".into()),
+                actor: Some(EventActor { id: Some("a".into()), attributes: None }),
+                time_nano: Some(time_nano),
+                ..EventMessage::default()
+            })
+            .unwrap()
+        };
+        let what = What::Container("a".into(), Happened::Start);
+        let at = SystemTime::UNIX_EPOCH + Duration::new(1_795_367_817, 75_040_122);
+        assert_eq!(message(1_795_367_817_075_040_122_i64), (what.clone(), Some(at)));
+        assert_eq!(message(-1), (what, None));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use tokio::{sync::Notify, time::timeout};
 use self::transport::{Opener, Transport};
 use crate::{
     container::{Container, Summary},
-    event::What,
+    event::Stamped,
     options::Options,
     status::Version,
 };
@@ -116,12 +116,12 @@ impl Engine {
         Ok(internal.filter_map(|network| network.id).collect())
     }
 
-    /// The events from now on. `subscribed` is told once none can be missed any
+    /// The events from now on, each with its time stamp. `subscribed` is told once none can be missed any
     /// more: when the engine has answered, before the first event.
     pub(crate) fn events(
         &self,
         subscribed: Arc<Notify>,
-    ) -> Result<impl Stream<Item = Result<What, EngineError>> + Send + use<>, EngineError> {
+    ) -> Result<impl Stream<Item = Result<Stamped, EngineError>> + Send + use<>, EngineError> {
         let filters = HashMap::from([
             ("type", vec!["container", "network", "daemon"]),
             // Without this list, each health check would bring three more.

@@ -62,7 +62,7 @@ impl World {
 
     fn event(&mut self, id: &str, happened: Happened) -> &mut Self {
         let what = What::Container(id.into(), happened);
-        self.reconciler.event(Event { at: self.now, what });
+        self.reconciler.event(Event { at: self.now, stamped: None, what });
         self.act();
         self
     }
@@ -498,7 +498,7 @@ fn filters_hide_what_doesnt_pass() {
 #[test]
 fn a_reload_asks_for_a_list() {
     let mut world = World::with(&[]);
-    world.reconciler.event(Event { at: world.now, what: What::Reload });
+    world.reconciler.event(Event { at: world.now, stamped: None, what: What::Reload });
     world.act();
     world.saw(&["List"]);
 }

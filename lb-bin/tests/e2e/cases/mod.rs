@@ -7,13 +7,15 @@ mod discovery;
 mod health;
 mod https;
 mod observe;
+mod page;
 mod stop;
+mod traces;
 
 use crate::{Case, Lack};
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    let themes: [&'static [Case]; 7] = [
+    let themes: [&'static [Case]; 8] = [
         discovery::CASES,
         health::CASES,
         https::CASES,
@@ -21,8 +23,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         bad_input::CASES,
         observe::CASES,
         stop::CASES,
+        traces::CASES,
     ];
-    themes.into_iter().chain(chaos::THEMES).flatten()
+    themes.into_iter().chain(page::THEMES).chain(chaos::THEMES).flatten()
 }
 
 fn nothing() -> Result<(), Lack> {

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use super::{
@@ -30,7 +30,7 @@ impl Plan {
         };
         let mut open = match kept {
             Some(open) => open,
-            None => connect(self.address).await.map_err(|error| format!("connect: {error}"))?,
+            None => self.connect().await.map_err(|error| format!("connect: {error}"))?,
         };
         let failed = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
         open.write_all(self.request(id).as_bytes()).await.map_err(failed("write"))?;
@@ -75,6 +75,13 @@ impl Plan {
             Some(_) => Err(WRONG.to_owned()),
             None => Err(format!("no greeting: {}", greeting.trim())),
         }
+    }
+
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let Some(from) = self.from else { return connect(self.address).await };
+        let socket = if from.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.bind((from, 0).into())?;
+        socket.connect(self.address).await
     }
 
     fn request(&self, id: &str) -> String {

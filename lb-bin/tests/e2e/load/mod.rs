@@ -12,7 +12,7 @@ mod journal;
 mod report;
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     body: Option<usize>,
     /// What the query asks of the app.
     query: String,
+    /// The address that it comes from, of those of this machine.
+    from: Option<IpAddr>,
     /// Who may answer; anybody, if none.
     only: Option<String>,
     /// No load goes on for longer, whatever becomes of who started it.
@@ -58,6 +60,7 @@ impl Plan {
             connections: 16,
             body: None,
             query: String::new(),
+            from: None,
             only: None,
             limit: Duration::from_secs(300),
         }
@@ -75,6 +78,11 @@ impl Plan {
     /// What the app is asked for, as in `size=1000&chunked`.
     pub(crate) fn query(self, query: &str) -> Self {
         Self { query: format!("&{query}"), ..self }
+    }
+
+    /// Connects from this address.
+    pub(crate) fn from(self, address: IpAddr) -> Self {
+        Self { from: Some(address), ..self }
     }
 
     /// An answer of anybody else is a failure.

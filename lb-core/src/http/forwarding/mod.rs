@@ -13,9 +13,10 @@ use ::http::{
 
 use super::client::{Client, value_of};
 
+pub(super) use ids::{Traced, X_REQUEST_ID, is_request_id};
 pub use trust::{Trust, TrustError};
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -88,11 +89,11 @@ impl Forwarding {
             append(headers, header::FORWARDED, element);
         }
         self.enter(headers, version);
-        ids::add(headers, self.request_id, self.trace);
         origin
     }
 
-    fn believes(&self, client: &Client) -> bool {
+    /// Whether what this client says counts.
+    pub(super) fn believes(&self, client: &Client) -> bool {
         client.address.is_some_and(|peer| self.trust.believes(peer.ip()))
     }
 

@@ -47,7 +47,7 @@ fn is_same(uri: &Uri, named: &str) -> bool {
 }
 
 /// `None` where this isn't a host with or without a port.
-fn without_port(authority: &str) -> Option<&str> {
+pub(in crate::http) fn without_port(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let end = rest.find(']')? + 2;

@@ -13,7 +13,7 @@ use super::{client::Client, forwarding::Forwarding};
 use hop::Hop;
 
 pub(super) use hop::{connection_tokens, is_plainly_framed};
-pub(super) use host::{host, is_target};
+pub(super) use host::{host, is_target, without_port};
 
 /// What came of making a head one of ours.
 pub(super) struct Sent {
