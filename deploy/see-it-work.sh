@@ -16,7 +16,7 @@ find_compose
 export COMPOSE
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     # It has a trap of its own.
-    (install_debian logstalgia=logstalgia Xvfb=xvfb jmeter=jmeter) ||
+    (install_debian logstalgia=logstalgia Xvfb=xvfb jmeter=jmeter ${PICTURE:+convert=imagemagick}) ||
         say "Not all of Logstalgia, Xvfb and JMeter can be had."
 fi
 
