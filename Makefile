@@ -37,8 +37,9 @@ logstalgia: ## The live access log in Logstalgia (installs it), a paddle for eac
 jmeter: ## Runs the plan of deploy/jmeter (installs JMeter): SCENARIO=spike THREADS=20 DURATION=60
 	@deploy/jmeter.sh
 
-pictures: ## Takes the picture of Logstalgia anew, into docs/pictures
+pictures: ## Takes the pictures of Logstalgia and of the live page anew, into docs/pictures
 	@PROJECT=shop PICTURE=docs/pictures/logstalgia.png deploy/see-it-work.sh
+	@deploy/pictures.sh
 
 demo: ## The proxy and its apps in one process, without Docker: HTTP_PORT=8080
 	$(CARGO) run --release --locked -p lb-bin -- demo \

@@ -7,11 +7,7 @@ mod pictures;
 
 use serde_json::{Value, json};
 
-use crate::{
-    Case,
-    browser::Browser,
-    lb::{Lb, View},
-};
+use crate::{Case, browser::Browser, lb::View};
 
 /// The cases of the page, by theme.
 pub(super) const THEMES: [&[Case]; 4] =
@@ -133,9 +129,4 @@ fn prefer(browser: &Browser, features: &[(&str, &str)]) {
 /// The selector of a container's row.
 fn row_of(container: &str) -> String {
     format!("tr[data-endpoint='{container}']")
-}
-
-/// A balancer that anybody may be started for.
-fn balancer() -> Lb {
-    Lb::start()
 }
