@@ -3,7 +3,7 @@
 # Ctrl-C leaves nothing half-written that a later run would take for whole.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help up scale down logs demo images test fuzz chaos soak bench compare overhead peers routing simulate fmt lint doc release-check correctness clients attacks metrics-doc load logstalgia jmeter pictures
+.PHONY: help up scale down logs demo images test fuzz chaos soak bench compare overhead peers routing simulate fmt lint doc release-check correctness clients attacks metrics-doc load logstalgia jmeter pictures monitor monitor-down dashboards monitor-test
 
 CARGO ?= cargo
 
@@ -18,6 +18,12 @@ scale: ## Changes how many apps run, e.g. make scale SCALE=5
 
 down: ## Stops and removes what up started
 	@deploy/demo.sh down
+
+monitor: ## Prometheus, Grafana, node-exporter, cAdvisor beside it: PROMETHEUS_PORT=9090, GRAFANA_PORT=3000
+	@deploy/monitor.sh up
+
+monitor-down: ## Stops and removes what monitor started, but for its data
+	@deploy/monitor.sh down
 
 logs: ## Follows the access log
 	@deploy/demo.sh logs
@@ -71,6 +77,12 @@ clients: ## curl, h2load and slowhttptest as clients (installs them)
 
 attacks: ## Slow clients, floods and large bodies, and what they cost: into docs/attacks.md
 	@deploy/attacks.sh $(ARGS)
+
+dashboards: ## Makes Grafana's dashboards anew from deploy/monitoring/dashboards
+	@deploy/dashboards.sh
+
+monitor-test: images ## Prometheus, its rules and every panel's query, over real traffic (installs them)
+	@deploy/monitor-test.sh
 
 peers: ## Picks beside those of tower and pingora, on one thread and on eight
 	$(CARGO) bench --locked --manifest-path benches/peers/Cargo.toml

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     ops::Deref,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     thread,
 };
 
@@ -16,12 +16,15 @@ use crate::{
     docker::output,
     http::{self, Answer},
     prometheus::Metrics,
+    reference::Reference,
     wait,
 };
 
 /// Names another build of the balancer, to be run instead of the one that is built
 /// with these tests.
 const BINARY: &str = "LB_E2E_BINARY";
+
+static REFERENCE: LazyLock<Reference> = LazyLock::new(Reference::read);
 
 /// A balancer that runs until it is dropped.
 pub(crate) struct Lb {
@@ -153,9 +156,12 @@ impl View {
         serde_json::from_str(&self.ask_admin("/endpoints").body).unwrap()
     }
 
+    /// What `/metrics` shows, all of which has to be in the reference.
     #[track_caller]
     pub(crate) fn metrics(&self) -> Metrics {
-        Metrics::parse(&self.ask_admin("/metrics").body).unwrap()
+        let metrics = Metrics::parse(&self.ask_admin("/metrics").body).unwrap();
+        REFERENCE.has(&metrics).unwrap();
+        metrics
     }
 
     /// Waits for something to come true of what it says of itself.

@@ -10,8 +10,8 @@ pub(crate) struct Metrics {
     samples: BTreeMap<Series, f64>,
 }
 
-type Labels = BTreeMap<String, String>;
-type Series = (String, Labels);
+pub(crate) type Labels = BTreeMap<String, String>;
+pub(crate) type Series = (String, Labels);
 
 impl Metrics {
     /// Each family is announced once, by a HELP and then a TYPE, and its samples
@@ -39,7 +39,7 @@ impl Metrics {
                 if !matches!(kind, "counter" | "gauge" | "histogram") {
                     return Err(wrong("another type"));
                 }
-                if !name.starts_with("lb_") {
+                if !name.starts_with("lb_") && !name.starts_with("process_") {
                     return Err(wrong("not ours"));
                 }
                 if (kind == "counter") != name.ends_with("_total") {
@@ -105,8 +105,21 @@ impl Metrics {
             .collect()
     }
 
-    pub(crate) fn has_family(&self, name: &str) -> bool {
-        self.families.contains_key(name)
+    /// The name and the kind of each family.
+    pub(crate) fn families(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.families.iter().map(|(name, kind)| (name.as_str(), kind.as_str()))
+    }
+
+    /// The labels of each series of a family, but for the bounds of buckets.
+    pub(crate) fn labels<'a>(&'a self, family: &'a str) -> impl Iterator<Item = &'a Labels> {
+        let is_histogram = self.families.get(family).is_some_and(|kind| kind == "histogram");
+        let of = if is_histogram { format!("{family}_count") } else { family.to_owned() };
+        self.samples.keys().filter(move |(name, _)| *name == of).map(|(_, labels)| labels)
+    }
+
+    /// Every series.
+    pub(crate) fn series(&self) -> BTreeSet<Series> {
+        self.samples.keys().cloned().collect()
     }
 
     fn histograms_add_up(&self) -> Result<(), String> {

@@ -183,6 +183,12 @@ impl Process {
         self.until(text, |log| log.contains(text).then_some(())).await;
     }
 
+    /// Waits until it listens, and says where.
+    pub(crate) async fn serves(&self) -> SocketAddr {
+        self.until("listening", |log| addresses(log, "listening on http://").into_iter().next())
+            .await
+    }
+
     async fn until<T>(&self, what: &str, found: impl Fn(&str) -> Option<T>) -> T {
         let found = time::timeout(LIMIT, async {
             loop {

@@ -12,7 +12,16 @@ mod lb;
 mod limits;
 mod live;
 mod load;
+mod metrics;
+mod nginx;
+#[path = "../e2e/prometheus.rs"]
+#[allow(dead_code, reason = "it can do more")]
+mod prometheus;
+#[path = "../e2e/reference.rs"]
+mod reference;
 mod reload;
+mod screen;
 mod site;
 mod stop;
 mod take_over;
+mod terminal;

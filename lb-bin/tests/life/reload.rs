@@ -9,15 +9,15 @@ use crate::{
 };
 
 /// A configuration file, and a balancer that reads it.
-struct Configured {
-    lb: Lb,
+pub(crate) struct Configured {
+    pub(crate) lb: Lb,
     control: String,
     path: PathBuf,
     _folder: tempfile::TempDir,
 }
 
 impl Configured {
-    async fn start(text: &str) -> Self {
+    pub(crate) async fn start(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lb.toml");
         fs::write(&path, text).unwrap();
@@ -32,13 +32,13 @@ impl Configured {
         Self { lb: lb.await, control, path, _folder: folder }
     }
 
-    async fn reload(&self, text: &str) -> Result<String, String> {
+    pub(crate) async fn reload(&self, text: &str) -> Result<String, String> {
         fs::write(&self.path, text).unwrap();
         tell(&self.control, &["reload"]).await
     }
 }
 
-fn service(host: &str, sites: &[&Site]) -> String {
+pub(crate) fn service(host: &str, sites: &[&Site]) -> String {
     let endpoints: Vec<_> = sites.iter().map(|site| site.address.to_string()).collect();
     format!("[[service]]\nhost = {host:?}\nendpoints = {endpoints:?}\n")
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod chaos;
 mod compose;
 mod discovery;
+mod explain;
 mod health;
 mod https;
 mod observe;
@@ -17,6 +18,7 @@ use crate::{Case, Lack};
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     let themes: [&'static [Case]; 8] = [
         discovery::CASES,
+        explain::CASES,
         health::CASES,
         https::CASES,
         compose::CASES,

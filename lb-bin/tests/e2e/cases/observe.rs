@@ -1,12 +1,21 @@
 //! What operators see.
 
-use std::{fs, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Seek, Write},
+    process::Command,
+};
 
-use crate::{lb::Lb, load::Load, scope::Scope, wait};
+use crate::{
+    Lack, lb::Lb, load::Load, prometheus::Metrics, reference::Reference, scope::Scope, wait,
+};
 
 super::cases! {
     metrics_parse_and_add_up_to_what_was_sent,
     the_series_of_a_removed_container_go_with_it,
+    what_is_known_of_containers_is_what_the_reference_says,
+    promtool_finds_nothing_wrong_with_the_metrics if promtool,
     the_admin_listener_answers_what_it_lists,
     check_exits_with_0_once_ready_and_1_before,
     the_access_log_is_ncsa_combined_with_host_and_container,
@@ -54,9 +63,13 @@ fn metrics_parse_and_add_up_to_what_was_sent(scope: &Scope) {
         assert_eq!(requests(&[service, endpoint, ("code", "2xx")]), report.from(name));
         assert_eq!(requests(&[service, endpoint]), app.requests());
         assert!(metrics.count("lb_upstream_connects_total", &[endpoint, ("outcome", "ok")]) > 0);
+        let durations = metrics.count("lb_upstream_request_duration_seconds_count", &[endpoint]);
+        assert_eq!(durations, app.requests());
     }
     let durations = metrics.count("lb_request_duration_seconds_count", &[service]);
     assert_eq!(durations, total);
+    let answered = metrics.count("lb_upstream_first_byte_duration_seconds_count", &[service]);
+    assert_eq!(answered, total);
     let replies = metrics.count("lb_local_replies_total", &[("reason", "no_route")]);
     assert_eq!(replies, 1);
     assert_eq!(metrics.count("lb_endpoints", &[service, ("state", "ready")]), 2);
@@ -64,9 +77,67 @@ fn metrics_parse_and_add_up_to_what_was_sent(scope: &Scope) {
     assert_eq!(metrics.count("lb_discovery_connected", &[("source", "docker")]), 1);
     assert!(metrics.sum("lb_discovery_last_contact_seconds", &[]) < 5.0);
     for name in ["events", "inspects", "resyncs"].map(|name| format!("lb_discovery_{name}_total")) {
-        assert!(metrics.has_family(&name), "{name}");
+        assert!(metrics.of(&name).count() > 0, "{name}");
     }
     assert_eq!(metrics.of("lb_build_info").count(), 1);
+}
+
+fn what_is_known_of_containers_is_what_the_reference_says(scope: &Scope) {
+    let host = scope.host("app");
+    let lb = Lb::start();
+    let metrics = |is_so: &dyn Fn(&Metrics) -> bool| {
+        wait::until(
+            "the metrics",
+            || lb.ask_admin("/metrics").body,
+            || Some(lb.metrics()).filter(is_so),
+        )
+    };
+    let source = [("source", "docker")];
+    // Others may come and go meanwhile.
+    let lags = |now: &Metrics| now.count("lb_discovery_event_lag_seconds_count", &source);
+    let known = |now: &Metrics| now.count("lb_endpoint_ready_duration_seconds_count", &source);
+    let (before, known_before) = (lags(&lb.metrics()), known(&lb.metrics()));
+    let app = scope.app("app").hosts(&["app"]).start();
+    lb.ready(&host, 1);
+    metrics(&|now| lags(now) > before && known(now) > known_before);
+    let drained = |now: &Metrics| now.count("lb_drains_total", &[("outcome", "finished")]);
+    let before = drained(&lb.metrics());
+    app.docker(&["stop"]);
+    let now = metrics(&|now| drained(now) > before);
+    // The engine's clock is that of this machine.
+    assert!(now.sum("lb_discovery_event_lag_seconds_sum", &source) < 60.0 * lags(&now) as f64);
+    let shown: BTreeSet<_> = now.families().map(|(name, _)| name).collect();
+    let reference = Reference::read();
+    let mut said = reference.names();
+    said.retain(|name| name.contains("_discovery_"));
+    assert!(!said.is_empty() && said.is_subset(&shown), "{said:?} of {shown:?}");
+}
+
+fn promtool_finds_nothing_wrong_with_the_metrics(scope: &Scope) {
+    let host = scope.host("app");
+    let app = scope.app("app").hosts(&["app"]).start();
+    let lb = Lb::start();
+    lb.ready(&host, 1);
+    lb.served_from(&host);
+    for text in [lb.ask_admin("/metrics").body, app.control("GET", "/metrics").body] {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file.rewind().unwrap();
+        let mut command = Command::new(PROMTOOL);
+        let output = command.args(["check", "metrics"]).stdin(file).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
+    }
+}
+
+/// Of Debian's package `prometheus`.
+const PROMTOOL: &str = "promtool";
+
+fn promtool() -> Result<(), Lack> {
+    match Command::new(PROMTOOL).arg("--version").output() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Lack { what: format!("{PROMTOOL} is not installed"), fatal_in_ci: true }),
+    }
 }
 
 fn the_series_of_a_removed_container_go_with_it(scope: &Scope) {
