@@ -18,10 +18,11 @@ else
     unset LB_IMAGE APP_IMAGE
 fi
 
-# The ACME server that the tests of lb-core order from, and the browser that those of
-# lb-bin show the live page in; they say so if it isn't there.
+# The ACME server that the tests of lb-core order from, the nginx that lb-bin writes its log
+# like, and the browser that it shows the live page in; they say so if it isn't there.
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     install_debian pebble=pebble || say "No pebble to be had."
+    install_debian nginx=nginx-light || say "No nginx to be had."
     install_debian chromedriver=chromium-driver || say "No chromedriver to be had."
 fi
 
@@ -35,6 +36,7 @@ try env RUSTFLAGS="${RUSTFLAGS:-} --cfg lb_loom" \
 
 if [ -n "${LB_IMAGE:-}" ]; then
     try deploy/smoke.sh
+    try deploy/see-it-work.sh
     # Its Prometheus is Debian's.
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then try deploy/monitor-test.sh; fi
 fi
