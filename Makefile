@@ -3,7 +3,7 @@
 # Ctrl-C leaves nothing half-written that a later run would take for whole.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help up scale down logs demo images test fuzz chaos soak bench compare overhead peers routing simulate fmt lint doc release-check correctness clients attacks metrics-doc load logstalgia jmeter pictures
+.PHONY: help up scale down logs demo images test fuzz chaos soak bench compare overhead peers routing simulate fmt lint doc release-check correctness clients attacks metrics-doc load logstalgia jmeter pictures monitor monitor-down dashboards monitor-test
 
 CARGO ?= cargo
 
@@ -19,6 +19,12 @@ scale: ## Changes how many apps run, e.g. make scale SCALE=5
 down: ## Stops and removes what up started
 	@deploy/demo.sh down
 
+monitor: ## Prometheus, Grafana, node-exporter, cAdvisor beside it: PROMETHEUS_PORT=9090, GRAFANA_PORT=3000
+	@deploy/monitor.sh up
+
+monitor-down: ## Stops and removes what monitor started, but for its data
+	@deploy/monitor.sh down
+
 logs: ## Follows the access log
 	@deploy/demo.sh logs
 
@@ -31,8 +37,9 @@ logstalgia: ## The live access log in Logstalgia (installs it), a paddle for eac
 jmeter: ## Runs the plan of deploy/jmeter (installs JMeter): SCENARIO=spike THREADS=20 DURATION=60
 	@deploy/jmeter.sh
 
-pictures: ## Takes the picture of Logstalgia anew, into docs/pictures
+pictures: ## Takes the pictures of Logstalgia and of the live page anew, into docs/pictures
 	@PROJECT=shop PICTURE=docs/pictures/logstalgia.png deploy/see-it-work.sh
+	@deploy/pictures.sh
 
 demo: ## The proxy and its apps in one process, without Docker: HTTP_PORT=8080
 	$(CARGO) run --release --locked -p lb-bin -- demo \
@@ -70,6 +77,12 @@ clients: ## curl, h2load and slowhttptest as clients (installs them)
 
 attacks: ## Slow clients, floods and large bodies, and what they cost: into docs/attacks.md
 	@deploy/attacks.sh $(ARGS)
+
+dashboards: ## Makes Grafana's dashboards anew from deploy/monitoring/dashboards
+	@deploy/dashboards.sh
+
+monitor-test: images ## Prometheus, its rules and every panel's query, over real traffic (installs them)
+	@deploy/monitor-test.sh
 
 peers: ## Picks beside those of tower and pingora, on one thread and on eight
 	$(CARGO) bench --locked --manifest-path benches/peers/Cargo.toml

@@ -3,69 +3,11 @@
 # where it is, for others.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
+# shellcheck source=stack.sh
+. deploy/stack.sh
 
 # Seconds until a replica that hasn't answered never will.
 patience=${PATIENCE:-30}
-
-# What compose.yaml leaves to the machine.
-settings() {
-    local endpoint
-    endpoint=$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null) ||
-        endpoint=${DOCKER_HOST:-}
-    host=127.0.0.1
-    case $endpoint in
-    tcp://*)
-        host=${endpoint#tcp://}
-        host=${host%:*}
-        ;;
-    unix://*)
-        if [ "$(uname -s)" = Linux ]; then
-            export DOCKER_SOCKET=${DOCKER_SOCKET:-${endpoint#unix://}}
-        fi
-        ;;
-    esac
-    export DOCKER_SOCKET=${DOCKER_SOCKET:-/var/run/docker.sock}
-    if [ -z "${DOCKER_GID:-}" ]; then
-        case $(docker info --format '{{.SecurityOptions}}') in
-        *rootless*) DOCKER_GID=0 ;; # as the container sees the group of its user
-        *) DOCKER_GID=$(stat -Lc %g "$DOCKER_SOCKET" 2>/dev/null) || DOCKER_GID=0 ;;
-        esac
-        export DOCKER_GID
-    fi
-}
-
-# What runs: the balancer's id, and those of its apps, as host names have them.
-look() {
-    local id ids service
-    lb='' apps=''
-    ids=$(compose ps -q)
-    [ -n "$ids" ] || return 0
-    while read -r id service; do
-        case $service in
-        lb) lb=$id ;;
-        app) apps="$apps${id:0:12} " ;;
-        esac
-    done < <(
-        # One id a word.
-        # shellcheck disable=SC2086
-        docker inspect $ids --format \
-            '{{if .State.Running}}{{.Id}} {{index .Config.Labels "com.docker.compose.service"}}{{end}}'
-    )
-}
-
-# published PORT: where the balancer's PORT is on this machine.
-published() {
-    docker port "$lb" "$1/tcp" | sed -n '1s/.*://p'
-}
-
-# Asks as curl would and prints the answer.
-ask() {
-    local line='' answer=''
-    exec 3<>"/dev/tcp/$host/$port" || return
-    printf 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3
-    while IFS= read -r -t 3 line <&3; do answer="$answer$line"$'\n'; done
-    printf '%s%s' "$answer" "$line"
-}
 
 refuse_taken_port() {
     local variable=$1 port=$2 holder project folder
@@ -101,7 +43,7 @@ wait_for_replicas() {
     local wanted=$1 missing app answer='' before deadline=$((SECONDS + patience))
     look
     [ -n "$lb" ] || fail "the balancer doesn't run."
-    port=$(published 80)
+    port=$(published "$lb" 80)
     missing=$apps
     greetings=''
     # A container's host name is its short id, and the greeting says it.
@@ -110,7 +52,7 @@ wait_for_replicas() {
             fail "no answer of ${missing% } at http://$host:$port in $patience s; the last: $(tail -n 1 <<<"${answer:-none}")"
         fi
         before=$missing
-        answer=$(ask 2>/dev/null) || true
+        answer=$(ask "$port" / 2>/dev/null) || true
         for app in $before; do
             case $answer in
             *"$app"*)
@@ -154,11 +96,12 @@ report() {
     printf '%s' "$greetings"
     cat <<TEXT
 
-Admin   http://localhost:$(published 9180)   /endpoints /metrics /readyz /healthz
+Admin   http://localhost:$(published "$lb" 9180)   /endpoints /metrics /readyz /healthz
 Next    for i in 1 2 3 4 5; do curl $url; echo; done
         make load
         make scale SCALE=5
         make logs
+        make monitor
         make down
 TEXT
 }
@@ -200,6 +143,7 @@ scale)
     ;;
 down)
     find_compose
+    with_monitoring
     compose down
     ;;
 logs)
@@ -213,7 +157,7 @@ url)
     settings
     look
     [ -n "$lb" ] || die "nothing is up: make up"
-    port=$(published 80)
+    port=$(published "$lb" 80)
     url
     ;;
 *)

@@ -18,9 +18,14 @@ else
     unset LB_IMAGE APP_IMAGE
 fi
 
-# The ACME server that the tests of lb-core order from; they say so if it isn't there.
+# The ACME server that the tests of lb-core order from, the nginx that lb-bin writes its log
+# like, and the browser that it shows the live page in; they say so if it isn't there.
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     install_debian pebble=pebble || say "No pebble to be had."
+    install_debian nginx=nginx-light || say "No nginx to be had."
+    install_debian chromedriver=chromium-driver || say "No chromedriver to be had."
+    # Reads the metrics.
+    install_debian promtool=prometheus || say "No promtool to be had."
 fi
 
 try cargo test --workspace --all-features --locked --no-fail-fast
@@ -33,6 +38,8 @@ try env RUSTFLAGS="${RUSTFLAGS:-} --cfg lb_loom" \
 
 if [ -n "${LB_IMAGE:-}" ]; then
     try deploy/smoke.sh
+    # Its Prometheus is Debian's.
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then try deploy/monitor-test.sh; fi
 fi
 
 exit "$failed"

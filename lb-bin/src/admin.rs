@@ -36,7 +36,9 @@ use crate::{
     acme::Orders,
     certificates::Certificates,
     live::{self, Events, Live},
-    metrics::{ACCEPTED, BUILD, CLOSED, CONNECTIONS, MEMORY, MEMORY_LIMIT, WORKERS},
+    metrics::{
+        ACCEPTED, BUILD, CLOSED, CONNECTIONS, CONNECTIONS_LIMIT, MEMORY, MEMORY_LIMIT, WORKERS,
+    },
     report::{Docker, Endpoints, Ready},
     series::Series,
 };
@@ -60,6 +62,13 @@ pub(crate) struct Admin {
 /// What HTTPS is served with, and how that is ordered.
 type Https = (Arc<Certificates>, Option<Arc<Orders>>);
 
+/// What it was started with, and keeps.
+pub(crate) struct Capacity {
+    pub(crate) workers: usize,
+    /// The most connections of clients at once.
+    pub(crate) connections: usize,
+}
+
 struct Numbers {
     connections: Gauge,
     accepted: Counter,
@@ -67,8 +76,8 @@ struct Numbers {
     memory: Gauge,
     memory_limit: Gauge,
     contact: Option<Gauge>,
-    /// The version and the number of workers: they never change, and stay shown.
-    _constants: [Gauge; 2],
+    /// The version and the capacity: they never change, and stay shown.
+    _constants: [Gauge; 3],
 }
 
 /// Listens at the address, with a socket of `open` if one is bound to it.
@@ -96,12 +105,14 @@ impl Admin {
         pressure: Pressure,
         docker: Option<Status>,
         https: Option<Https>,
-        workers: usize,
+        capacity: &Capacity,
     ) -> Self {
         let build = gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION"));
         build.set(1.0);
         let threads = gauge!(WORKERS);
-        threads.set(workers as f64);
+        threads.set(capacity.workers as f64);
+        let most = gauge!(CONNECTIONS_LIMIT);
+        most.set(capacity.connections as f64);
         let closed = |closed: Closed| (closed, counter!(CLOSED, "reason" => closed.reason()));
         let numbers = Numbers {
             connections: gauge!(CONNECTIONS),
@@ -112,7 +123,7 @@ impl Admin {
             contact: docker.as_ref().map(|_| {
                 gauge!(lb_docker::metrics::LAST_CONTACT, "source" => lb_docker::metrics::SOURCE)
             }),
-            _constants: [build, threads],
+            _constants: [build, threads, most],
         };
         let live = Live::new(plane.clone(), connections.clone(), docker.clone());
         Self {

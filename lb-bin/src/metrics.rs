@@ -13,6 +13,7 @@ use metrics::Unit;
 mod reference;
 
 pub(crate) const CONNECTIONS: &str = "lb_client_connections";
+pub(crate) const CONNECTIONS_LIMIT: &str = "lb_client_connections_limit";
 pub(crate) const ACCEPTED: &str = "lb_client_connections_accepted_total";
 pub(crate) const CLOSED: &str = "lb_client_connections_closed_total";
 pub(crate) const MEMORY: &str = "lb_memory_bytes";
@@ -50,6 +51,11 @@ pub(crate) const OWN: &[Description] = &[
         "What is wrong with files of certificates, in numbers; /certificates says what.",
     ),
     Description::gauge(Listeners, CONNECTIONS, "Connections of clients that are open."),
+    Description::gauge(
+        Listeners,
+        CONNECTIONS_LIMIT,
+        "Connections of clients that may be open at once.",
+    ),
     Description::counter(Listeners, ACCEPTED, "Connections of clients that were accepted."),
     Description::counter(
         Listeners,

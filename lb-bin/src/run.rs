@@ -28,7 +28,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     acme::Orders,
-    admin::{self, Admin},
+    admin::{self, Admin, Capacity},
     balancer::{Balancer, Task},
     certificates::Certificates,
     config::{self, Config},
@@ -228,9 +228,10 @@ impl Start {
         };
         let connections = running.connections();
         let https = certificates.clone().map(|certificates| (certificates, orders.clone()));
-        let workers = config.workers();
+        let capacity =
+            Capacity { workers: config.workers(), connections: config.limits.server.connections };
         let admin =
-            Admin::new(plane.clone(), series, connections, pressure, docker, https, workers);
+            Admin::new(plane.clone(), series, connections, pressure, docker, https, &capacity);
         let admin = Arc::new(admin);
         let admin_task = admin_listener
             .map(|listener| Task::spawn(listener, |listener| Arc::clone(&admin).serve(listener)));

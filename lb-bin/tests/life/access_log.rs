@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Waits until there are as many lines.
-async fn lines(path: &Path, count: usize) -> Vec<String> {
+pub(crate) async fn lines(path: &Path, count: usize) -> Vec<String> {
     let read = || fs::read_to_string(path).unwrap_or_default();
     let written = time::timeout(LIMIT, async {
         while read().lines().count() < count {

@@ -13,6 +13,7 @@ mod limits;
 mod live;
 mod load;
 mod metrics;
+mod nginx;
 #[path = "../e2e/prometheus.rs"]
 #[allow(dead_code, reason = "it can do more")]
 mod prometheus;

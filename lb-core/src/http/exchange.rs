@@ -400,7 +400,6 @@ impl Exchange {
             // A tunnel has no end but this one.
             complete: complete || self.status == StatusCode::SWITCHING_PROTOCOLS,
             took: now.saturating_duration_since(self.started),
-            phases: self.phases,
             attempts: self.attempts,
             attempt: self.tried(now, status),
             reason: self.reason,

@@ -19,7 +19,6 @@ pub(super) struct Record<'a> {
     pub(super) complete: bool,
     /// From the head of the request to the end.
     pub(super) took: Duration,
-    pub(super) phases: Phases,
     pub(super) attempts: u32,
     /// The last one.
     pub(super) attempt: Option<Try>,

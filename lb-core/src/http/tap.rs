@@ -194,7 +194,7 @@ mod tests {
     use ::http::Request;
 
     use super::*;
-    use crate::http::{client::Client, record::Phases};
+    use crate::http::client::Client;
 
     fn tell(tap: &Tap, worker: usize, path: &str) {
         let request = Request::builder().uri(path).body(()).unwrap();
@@ -207,7 +207,6 @@ mod tests {
             sent: 7,
             complete: true,
             took: Duration::from_millis(2),
-            phases: Phases::default(),
             attempts: 0,
             attempt: None,
             reason: Some("no_endpoint"),

@@ -13,7 +13,7 @@ export const WALL = 8;
  */
 export function geometry(width, height, scale) {
   const narrow = width < 560 * scale;
-  const names = narrow ? width * 0.38 : Math.min(width * 0.27, 250 * scale);
+  const names = narrow ? width * 0.38 : Math.min(width * 0.25, 210 * scale);
   const clients = narrow ? 14 : Math.min(150 * scale, width * 0.17);
   const paddles = width - names - 14;
   const wall = clients + (paddles - clients) * BEFORE;

@@ -1,5 +1,8 @@
 // What happened, in words: the difference of two states, and the list of it.
 
+// A change has a `kind`, which is the state that something is in now, a `text`, and
+// `where`: the services that it is about, if any.
+
 import { icon, make } from './dom.js';
 import { clock, many } from './format.js';
 
@@ -16,7 +19,7 @@ const HAPPENED = {
   quarantined: 'is not routed',
 };
 
-/** Compares states with each other and says what has changed, as `{kind, text}`. */
+/** Compares states with each other and says what has changed. */
 export class Changes {
   #known = null;
   #docker = null;
@@ -59,9 +62,10 @@ export class Log {
     this.#list = list;
   }
 
-  add({ kind, text }, date) {
+  add({ kind, text, where = '' }, date) {
     const time = make('time', { datetime: date.toISOString() }, clock(date));
-    const said = make('span', { class: 'said' }, text);
+    const said = make('p', {}, make('span', { class: 'said' }, text));
+    if (where) said.append(' ', make('span', { class: 'where' }, where));
     this.#list.prepend(make('li', { 'data-kind': kind }, time, icon(kind), said));
     while (this.#list.children.length > LENGTH) this.#list.lastChild.remove();
   }
@@ -71,6 +75,13 @@ export class Log {
 export function because(text, reasons) {
   const why = reasons.filter(Boolean).join('; ');
   return why ? `${text}: ${why}` : text;
+}
+
+/** What is said of somebody beside his name: without that, and his address. */
+export function withoutName(reason, name) {
+  const rest = reason.startsWith(`${name} (`) ? reason.slice(name.length + 2) : '';
+  const end = rest.indexOf(') ');
+  return end < 0 ? reason : rest.slice(end + 2);
 }
 
 function greeting(data) {
@@ -114,8 +125,17 @@ function differences(before, now) {
   for (const [key, instance] of now) {
     if (before.get(key)?.state !== instance.state) say(instance, instance.state, instance.reasons);
   }
-  return [...changes.values()].map(({ kind, name, services, reasons }) => {
-    const where = services.length > 0 ? ` (${services.join(', ')})` : '';
-    return { kind, text: because(`${name} ${HAPPENED[kind] ?? `is ${kind}`}${where}`, reasons) };
-  });
+  return [...changes.values()].map(({ kind, name, services, reasons }) => ({
+    kind,
+    text: sentence(name, HAPPENED[kind] ?? `is ${kind}`, reasons),
+    where: services.join(', '),
+  }));
+}
+
+/** Some reasons say themselves whom they are about and what happened. */
+function sentence(name, happened, reasons) {
+  const [first = '', ...others] = reasons.map((reason) => withoutName(reason, name));
+  return first.startsWith(happened)
+    ? [`${name} ${first}`, ...others].join('; ')
+    : because(`${name} ${happened}`, [first, ...others]);
 }

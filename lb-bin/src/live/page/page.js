@@ -100,9 +100,10 @@ function fly(data) {
   const weight = requests.length > 0 ? 1 + (data.skipped ?? 0) / requests.length : 1;
   const of = filter === null ? requests : requests.filter(({ service }) => service === filter);
   scene.launch(of, weight);
-  const about = Math.round(weight);
-  const stands = weight > 1 ? `about ${count(Math.max(about, 2))} requests` : 'one request';
-  setText(element('scale'), `Each mark stands for ${stands}`);
+  const about = Math.max(Math.round(weight), 2);
+  const stands = weight > 1 ? `about ${count(about)} requests` : 'one request';
+  const still = 'Bars are requests a second, those that failed at their ends';
+  setText(element('scale'), scene.still ? still : `Each mark stands for ${stands}`);
 }
 
 function happened(change) {
@@ -110,7 +111,7 @@ function happened(change) {
   if (paused) missed.push({ change, date });
   else log.add(change, date);
   missed = missed.slice(-100);
-  announcer.say(change.text);
+  announcer.say(change.where ? `${change.text} (${change.where})` : change.text);
 }
 
 function showLink(connected) {

@@ -79,24 +79,27 @@ export class Rows {
     return this.#number * LEGIBLE * scale + heads + 2 * MARGIN;
   }
 
-  /** Moves everything on; whether something still moves. `scale` is that of text. */
+  /**
+   * Moves everything on and tells whether `rows` still move, or only `paddles` do.
+   * `scale` is that of text.
+   */
   move(seconds, height, scale, still) {
     const part = still ? 1 : 1 - Math.exp(-SPEED * seconds);
-    let moving = false;
-    const glide = (now, to, near) => {
-      if (now === null || Math.abs(to - now) <= near) return to;
-      moving = true;
-      return now + (to - now) * part;
+    const moving = { rows: false, paddles: false };
+    const glide = (what, now, to, near) => {
+      if (now === to) return to;
+      moving[what] = true;
+      // Who is new comes in at its place.
+      return now === null || Math.abs(to - now) <= near ? to : now + (to - now) * part;
     };
     this.#place(height, scale);
-    for (const group of this.groups) group.y = glide(group.y, group.to, 0.3);
+    for (const group of this.groups) group.y = glide('rows', group.y, group.to, 0.3);
     for (const row of this.#rows.values()) {
-      // Who is new comes in at its place.
-      row.y = glide(row.y, row.to, 0.3);
-      row.height = glide(row.height, row.room, 0.3);
-      row.presence = glide(row.presence, row.wanted ? 1 : 0, 0.02);
-      row.flash = glide(row.flash, 0, 0.02);
-      row.paddle = glide(row.paddle, row.aim, 0.02);
+      row.y = glide('rows', row.y, row.to, 0.3);
+      row.height = glide('rows', row.height, row.room, 0.3);
+      row.presence = glide('rows', row.presence, row.wanted ? 1 : 0, 0.02);
+      row.flash = glide('paddles', row.flash, 0, 0.02);
+      row.paddle = glide('paddles', row.paddle, row.aim, 0.02);
     }
     return moving;
   }

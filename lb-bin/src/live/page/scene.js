@@ -19,6 +19,9 @@ export class Scene {
   #colors = {};
   #family = '';
   #needed = '';
+  /** What the ground shows, and whether it has to be painted anew. */
+  #shown = '';
+  #stale = true;
   #paused = false;
   /** The frame that was asked for, and the time of the last one, if it moved. */
   #frame = 0;
@@ -36,7 +39,7 @@ export class Scene {
   recolor() {
     this.#colors = palette(this.#box);
     this.#family = getComputedStyle(this.#box).fontFamily;
-    this.#wake();
+    this.#repaint();
   }
 
   /** Shows these services, with their latest figures. */
@@ -45,7 +48,15 @@ export class Scene {
     const needed = `${Math.ceil(this.#rows.height(this.#at.scale))}px`;
     if (needed !== this.#needed) this.#box.style.setProperty('--needed', needed);
     this.#needed = needed;
-    this.#wake();
+    // Nothing is painted anew to look the same.
+    const endpoints = services.map((service) =>
+      service.endpoints.map(({ id, state, counted: { last } }) =>
+        [id, state, last.rate, last.errors, last.p50],
+      ),
+    );
+    const shown = JSON.stringify([this.still, services.map(({ name }) => name), endpoints]);
+    if (shown !== this.#shown) this.#repaint();
+    this.#shown = shown;
   }
 
   /** Lets the requests of a tick fly, each of which stands for `weight` of them. */
@@ -56,7 +67,8 @@ export class Scene {
       // Of who isn't shown any more, nor is what it answered.
       if (row || sent.endpoint === null) this.#flight.launch(sent, row, weight);
     }
-    this.#wake();
+    // Clients come and go, too.
+    if (requests.length > 0) this.#repaint();
   }
 
   pause(paused) {
@@ -67,7 +79,7 @@ export class Scene {
   /** Takes everything out of the air. */
   clear() {
     this.#flight.clear();
-    this.#wake();
+    this.#repaint();
   }
 
   #resize() {
@@ -80,6 +92,11 @@ export class Scene {
       context.canvas.height = Math.round(height * dots);
       context.setTransform(dots, 0, 0, dots, 0, 0);
     }
+    this.#repaint();
+  }
+
+  #repaint() {
+    this.#stale = true;
     this.#wake();
   }
 
@@ -102,9 +119,10 @@ export class Scene {
       flight: this.#flight,
       still: this.still,
     };
-    paintGround(this.#ground, all);
+    if (this.#stale || moving.rows) paintGround(this.#ground, all);
+    this.#stale = false;
     paintFlight(this.#flying, all);
-    const goesOn = !this.#paused && (moving || !this.#flight.isOver);
+    const goesOn = !this.#paused && (moving.rows || moving.paddles || !this.#flight.isOver);
     this.#last = goesOn ? now : null;
     this.#frame = 0;
     if (goesOn) this.#wake();

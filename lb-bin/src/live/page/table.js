@@ -2,6 +2,7 @@
 
 import { icon, make, setAttribute, setChildren, setText } from './dom.js';
 import { NONE, count, many, rate, share, time } from './format.js';
+import { withoutName } from './log.js';
 
 // Roles are said, as a narrow page lays rows out as cards, which takes them away.
 const COLUMNS = [
@@ -154,7 +155,8 @@ class Row {
     this.set('flight', count(counted.inFlight));
     this.set('address', address ?? NONE);
     const remarks = weight === 1 || weight === undefined ? [] : [`weight ${weight}`];
-    this.set('why', [...reasons, ...remarks].join('; '));
+    const why = reasons.map((reason) => withoutName(reason, name));
+    this.set('why', [...why, ...remarks].join('; '));
   }
 
   #mark(state) {

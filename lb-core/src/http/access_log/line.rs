@@ -78,7 +78,6 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    #[allow(clippy::too_many_lines, reason = "a line for each variable")]
     fn value(&self, variable: &Variable, slot: Option<Slot>, field: Field<'_>) {
         let Self { entry, notes, record, stamps } = self;
         let client = &*entry.client;
@@ -113,7 +112,7 @@ impl Line<'_> {
                 None => text(field, record.service.map(|name| name.as_bytes())),
             },
             Variable::Http(name) if *name == ::http::header::COOKIE => {
-                self.header(slot, b"; ", field)
+                self.header(slot, b"; ", field);
             }
             Variable::Http(_)
             | Variable::SentHttp(_)

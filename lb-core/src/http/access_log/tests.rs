@@ -5,10 +5,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use proptest::prelude::*;
 
 use super::*;
-use crate::http::{
-    client::Client,
-    record::{Phases, Try},
-};
+use crate::http::{client::Client, record::Try};
 
 /// A request, and all that became of it.
 struct Sample {
@@ -96,7 +93,6 @@ impl Sample {
             sent: 45,
             complete: self.complete,
             took: Duration::from_micros(2_900),
-            phases: Phases::default(),
             attempts: u32::from(self.attempt.is_some()) + self.failed.len() as u32,
             attempt: self.attempt,
             reason: self.reason,

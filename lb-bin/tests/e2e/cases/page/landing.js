@@ -9,7 +9,7 @@ return (async () => {
   const endpoint = (name) => ({ id: `id of ${name}`, name, state: 'ready', counted });
   const rows = new Rows();
   rows.set([{ name: 'shop', endpoints: ['a', 'b', 'c'].map(endpoint) }]);
-  while (rows.move(0.02, at.height, at.scale, false));
+  while (rows.move(0.02, at.height, at.scale, false).rows);
 
   const flight = new Flight();
   const launch = (number, name, status) => {

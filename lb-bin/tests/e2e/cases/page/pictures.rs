@@ -65,17 +65,18 @@ fn pictures_of_the_live_page(_: &Scope) {
     let mut stop = Stopping::begin(&shop[3]);
     page.until_state(&shop[3].name, "draining", "");
     shop[2].control("PUT", "/fail");
+    page.browser.devtools("Emulation.setScrollbarsHidden", json!({ "hidden": true }));
     for (name, width, height, theme) in [
-        ("live-light", 1440, 1180, "light"),
-        ("live-dark", 1440, 1180, "dark"),
-        ("live-phone", 375, 812, "light"),
+        ("live-light", 1440, 1190, "light"),
+        ("live-dark", 1440, 1190, "dark"),
+        ("live-phone", 375, 900, "light"),
     ] {
         page.size(width, height);
         page.prefer(&[("prefers-color-scheme", theme)]);
         // It is tried again now and then.
         page.until_state(&shop[2].name, "ejected", "");
         let flying = || page.painted("flight", 0.0, 1.0);
-        let busy = width * 400 / 300;
+        let busy = width;
         wait::until("requests", || flying().to_string(), || (flying() > busy).then_some(()));
         let picture = page.browser.devtools("Page.captureScreenshot", json!({ "format": "png" }));
         let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
@@ -129,7 +130,7 @@ struct Stopping(Child);
 impl Stopping {
     fn begin(container: &Container) -> Self {
         let mut stop = Command::new("docker");
-        stop.args(["stop", "--time=600", &container.id]);
+        stop.args(["stop", "-t", "600", &container.id]);
         Self(stop.spawn().unwrap())
     }
 
