@@ -1,7 +1,10 @@
 //! The proxy as a whole: a real server in front, real servers behind, real
 //! sockets between them.
 #![cfg(all(feature = "http", feature = "server"))]
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+#[path = "proxy/explain.rs"]
+mod explain;
 #[path = "proxy/grpc.rs"]
 mod grpc;
 #[path = "proxy/http2.rs"]

@@ -25,6 +25,9 @@ fn written(text: &str) -> Result<Config, String> {
     read(&["--config", path], &[]).map_err(|error| error.replace(path, "FILE"))
 }
 
+type Flags<'a> = &'a [&'a str];
+type Env<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn defaults_are_right_for_most() {
     let config = read(&[], &[]).unwrap();
@@ -370,7 +373,7 @@ fn services_say_how_they_are_served_by_https() {
 
 #[test]
 fn traces_are_sent_where_it_is_said() {
-    let off: [(&[&str], &[(&str, &str)]); 5] = [
+    let off: [(Flags<'_>, Env<'_>); 5] = [
         (&[], &[]),
         (&["--traces=off"], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318")]),
         (&[], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a"), ("OTEL_SDK_DISABLED", "true")]),
@@ -393,7 +396,7 @@ fn traces_are_sent_where_it_is_said() {
     const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
     const ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
     const AS_WELL: &str = "http://a:4318/v1/traces";
-    let cases: [(&[&str], &[(&str, &str)], _); 12] = [
+    let cases: [(Flags<'_>, Env<'_>, _); 12] = [
         (&["--traces=http://a:4318"], &[], (AS_WELL, HTTP, 1.0)),
         (&["--traces=http://a:4318/"], &[(PROTOCOL, "grpc")], (AS_WELL, GRPC, 1.0)),
         (&["--traces=https://a/b"], &[], ("https://a/b", HTTP, 1.0)),

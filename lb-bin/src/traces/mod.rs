@@ -95,7 +95,7 @@ impl Sender {
             let is_last = self.queue.is_closed();
             let (mut spans, mut traces) = (Vec::new(), 0);
             for trace in self.queue.take() {
-                self.spans.of(trace, &mut spans);
+                self.spans.of(&trace, &mut spans);
                 traces += 1;
                 if spans.len() >= self.batch {
                     self.send(std::mem::take(&mut spans), traces).await;

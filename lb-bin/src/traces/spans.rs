@@ -36,7 +36,7 @@ impl Spans {
     }
 
     /// Adds the span of a request, and one for each attempt below it.
-    pub(super) fn of(&self, trace: Trace, spans: &mut Vec<SpanData>) {
+    pub(super) fn of(&self, trace: &Trace, spans: &mut Vec<SpanData>) {
         let context = |span| {
             let state = trace.state.as_deref().and_then(|state| state.parse().ok());
             SpanContext::new(
@@ -53,14 +53,14 @@ impl Spans {
                 span_context: context(attempt.span),
                 parent_span_id: SpanId::from(trace.span),
                 span_kind: SpanKind::Client,
-                ..self.client(&trace, attempt, number, started)
+                ..self.client(trace, attempt, number, started)
             });
         }
         spans.push(SpanData {
             span_context: context(trace.span),
             parent_span_id: trace.parent.map_or(SpanId::INVALID, SpanId::from),
             parent_span_is_remote: trace.parent.is_some(),
-            ..self.server(&trace)
+            ..self.server(trace)
         });
     }
 

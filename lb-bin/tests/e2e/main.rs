@@ -23,6 +23,7 @@ mod images;
 mod lb;
 mod load;
 mod peers;
+#[allow(dead_code, reason = "tests/life has other questions")]
 mod prometheus;
 mod reference;
 mod scope;

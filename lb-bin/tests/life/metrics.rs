@@ -51,6 +51,8 @@ async fn what_is_shown_is_what_the_reference_says() {
             .arg(format!("app.test={}", site.address));
         command.arg("--certificates").arg(folder.path());
         command.env("LB_ACCESS_LOG", folder.path().join("access.log"));
+        // Nobody listens there, and nothing is sent.
+        command.env("LB_TRACES", "http://127.0.0.1:1");
     })
     .await;
     lb.ready("app.test", 1).await;

@@ -135,7 +135,7 @@ impl Driver {
     fn publish(&self, plan: &Plan) {
         let (account, hosts) = (plan.account().clone(), plan.report());
         #[cfg(feature = "http")]
-        self.metrics.hosts(hosts.iter().map(|host| &host.state));
+        self.metrics.hosts(&hosts.iter().map(|host| &host.state));
         self.report.send_if_modified(|report| {
             let news = report.account != account || report.hosts != hosts;
             for host in &hosts {

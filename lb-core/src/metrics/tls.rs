@@ -76,7 +76,7 @@ impl Acme {
     }
 
     /// Sets the number of hosts by state.
-    pub(crate) fn hosts<'a>(&self, states: impl Iterator<Item = &'a State> + Clone) {
+    pub(crate) fn hosts<'a>(&self, states: &(impl Iterator<Item = &'a State> + Clone)) {
         for (name, gauge) in &self.hosts {
             let number = states.clone().filter(|state| state.name() == *name).count();
             gauge.set(number as f64);

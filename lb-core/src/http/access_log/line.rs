@@ -112,7 +112,7 @@ impl Line<'_> {
                 None => text(field, record.service.map(|name| name.as_bytes())),
             },
             Variable::Http(name) if *name == ::http::header::COOKIE => {
-                self.header(slot, b"; ", field)
+                self.header(slot, b"; ", field);
             }
             Variable::Http(_)
             | Variable::SentHttp(_)

@@ -96,7 +96,7 @@ impl Sample {
             sent: 45,
             complete: self.complete,
             took: Duration::from_micros(2_900),
-            attempts: u32::from(self.attempt.is_some()) + self.failed.len() as u32,
+            attempts: self.attempt.iter().chain(&self.failed).fold(0, |count, _| count + 1),
             attempt: self.attempt,
             reason: self.reason,
             failed: false,
