@@ -22,12 +22,13 @@ grafana_sdk
 
 tests=deploy/monitoring/tests boards=deploy/monitoring/grafana/dashboards
 work=$(mktemp -d)
-name=lb-monitor-$$
+project=lb-monitor-$$
 traffic=''
 clean() {
     [ -z "$traffic" ] || kill "$traffic" 2>/dev/null || true
     if [ -n "${SCENE:-}" ]; then
         with_monitoring
+        docker rm --force "$project-once" >/dev/null 2>&1 || true
         compose down --volumes --timeout 1 >/dev/null 2>&1 || true
         docker rmi --force "$PROMETHEUS_IMAGE" "$NODE_EXPORTER_IMAGE" >/dev/null 2>&1 || true
     fi
@@ -118,6 +119,8 @@ serves() {
     debian_image "$PROMETHEUS_IMAGE" prometheus /bin/prometheus
     debian_image "$NODE_EXPORTER_IMAGE" prometheus-node-exporter /bin/node_exporter
     compose up --detach --no-build --scale app=3 --scale flaky=2
+    # Not to be scraped.
+    compose run --detach --no-deps --name "$project-once" app
     sed -e "s/PROJECT/$COMPOSE_PROJECT_NAME/; s/NAME/$(container flaky)/" $tests/cadvisor.txt \
         >"$work/www/cadvisor.txt"
 }
@@ -188,6 +191,7 @@ leaves_what_serves() {
 }
 
 leaves_nothing() {
+    docker rm --force "$project-once"
     deploy/demo.sh down
     [ -z "$(docker ps --all --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME")" ]
     [ -z "$(docker network ls --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME")" ]
@@ -214,9 +218,9 @@ if engine_answers; then
     find_compose
     settings
 
-    export COMPOSE COMPOSE_PROJECT_NAME=$name COMPOSE_FILE=compose.yaml:$tests/scene.yaml
+    export COMPOSE COMPOSE_PROJECT_NAME=$project COMPOSE_FILE=compose.yaml:$tests/scene.yaml
     export HTTP_PORT=0 ADMIN_PORT=0 PROMETHEUS_PORT=0 GRAFANA_PORT=0 # any that are free
-    export PROMETHEUS_IMAGE=$name-prometheus NODE_EXPORTER_IMAGE=$name-node-exporter
+    export PROMETHEUS_IMAGE=$project-prometheus NODE_EXPORTER_IMAGE=$project-node-exporter
     export GRAFANA_IMAGE=nowhere.invalid/grafana CADVISOR_IMAGE=nowhere.invalid/cadvisor
     export SCENE=$work
 

@@ -16,7 +16,7 @@ find_compose
 export COMPOSE
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     # It has a trap of its own.
-    (install_debian logstalgia=logstalgia Xvfb=xvfb jmeter=jmeter) ||
+    (install_debian logstalgia=logstalgia Xvfb=xvfb jmeter=jmeter ${PICTURE:+convert=imagemagick}) ||
         say "Not all of Logstalgia, Xvfb and JMeter can be had."
 fi
 
@@ -35,7 +35,7 @@ cat >"$work/visitors.yaml" <<TEXT
 services:
   lb:
     environment:
-      TRUST_DOWNSTREAM_PROXY: "true"
+      TRUST_DOWNSTREAM_PROXY: "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
 TEXT
 export COMPOSE_FILE=$PWD/compose.yaml:$work/visitors.yaml
 
@@ -46,9 +46,9 @@ in_background() {
     echo $! >>"$work/pids"
 }
 
-# until WHAT COMMAND...: asks again until it succeeds, for at most 40 s.
+# until WHAT COMMAND...: asks again until it succeeds, for at most a minute.
 until_true() {
-    local what=$1 deadline=$((SECONDS + 40))
+    local what=$1 deadline=$((SECONDS + 60))
     shift
     until "$@"; do
         [ "$SECONDS" -lt "$deadline" ] || die "waited in vain: $what"
@@ -105,16 +105,17 @@ visit() {
     for number in 7 23 58 101 164 230; do
         in_background .build/app/app-bin load "$url" --rate 12 --duration 3m --connections 4 \
             --header "X-Forwarded-For: 198.51.100.$number" \
-            --paths "/,/products,/products/$number,/cart,/api/orders,/images/logo.svg,/search?q=lb" \
+            --paths "/,/products,/products/42,/cart,/api/orders,/images/logo.svg,/search?q=lb" \
             >"$work/visitor"
     done
 }
 
-# paddles: how many there are on the screen, that don't cover each other. Its file has a
-# head of big-endian numbers (XWD), then the pixels. Paddles stand at 65 % of the width,
-# are 10 pixels wide and 50 high, and no glow is as sharp as their edge.
+# paddles: how many there are on the screen, that don't cover each other. Its file, of which
+# a copy is kept, has a head of big-endian numbers (XWD), then the pixels. Paddles stand at
+# 65 % of the width, are 10 pixels wide and 50 high, and no glow is as sharp as their edge.
 paddles() {
-    local screen=$work/screen/Xvfb_screen0 head left
+    local screen=$work/seen.xwd head left
+    cp "$work/screen/Xvfb_screen0" "$screen"
     read -r -a head < <(od -An -v -w100 -N100 -tu4 --endian=big "$screen")
     left=$((head[4] * 65 / 100))
     od -An -v -tx4 -w"${head[12]}" -j $((head[0] + head[19] * 12)) "$screen" | awk -v left="$left" '
@@ -138,7 +139,7 @@ shows() { [ "$(paddles)" -eq "$1" ]; }
 is_seen() {
     local screen=1024x600
     mkdir "$work/screen"
-    in_background Xvfb -displayfd 3 -screen 0 "${screen}x24" +extension GLX -nolisten tcp \
+    in_background Xvfb -displayfd 3 -screen 0 "${screen}x24" +extension GLX -nocursor -nolisten tcp \
         -fbdir "$work/screen" 3>"$work/display" 2>"$work/xvfb"
     until_true "a display" test -s "$work/display"
     visit
@@ -147,7 +148,9 @@ is_seen() {
         in_background deploy/logstalgia.sh >"$work/logstalgia" 2>&1
     until_true "three paddles: $(cat "$work/logstalgia")" shows 3
     if [ -n "${PICTURE:-}" ]; then
-        convert "xwd:$work/screen/Xvfb_screen0" -colors 64 "$PICTURE"
+        sleep 15 # until requests of all kinds are under way
+        until_true "three paddles again" shows 3
+        convert "$work/seen.xwd" -colors 256 "$PICTURE"
     fi
 }
 

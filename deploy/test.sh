@@ -38,6 +38,7 @@ try env RUSTFLAGS="${RUSTFLAGS:-} --cfg lb_loom" \
 
 if [ -n "${LB_IMAGE:-}" ]; then
     try deploy/smoke.sh
+    try deploy/see-it-work.sh
     # Its Prometheus is Debian's.
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then try deploy/monitor-test.sh; fi
 fi

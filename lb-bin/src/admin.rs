@@ -35,6 +35,7 @@ use tokio::net::TcpListener;
 use crate::{
     acme::Orders,
     certificates::Certificates,
+    explain::explain,
     live::{self, Events, Live},
     metrics::{
         ACCEPTED, BUILD, CLOSED, CONNECTIONS, CONNECTIONS_LIMIT, MEMORY, MEMORY_LIMIT, WORKERS,
@@ -198,6 +199,10 @@ impl Admin {
                 json(status, &ready)
             }
             "/endpoints" => json(StatusCode::OK, &Endpoints::of(&self.plane, self.docker.as_ref())),
+            "/explain" => match explain(&self.plane, request.uri().query().unwrap_or_default()) {
+                Ok(explanation) => json(StatusCode::OK, &explanation),
+                Err(error) => typed(StatusCode::BAD_REQUEST, PLAIN, error + "\n"),
+            },
             "/certificates" => match &self.https {
                 Some((certificates, orders)) => {
                     let orders = orders.as_ref().map(|orders| orders.report());
@@ -264,11 +269,14 @@ lb-bin answers here:
   /healthz       200 while the process lives
   /readyz        200 once it knows who to route to, else 503 and why
   /endpoints     each service and its endpoints, and what is not routed and why
+  /explain?of=   why a container is routed or not, and where requests for a host go
   /certificates  what HTTPS is served with, and what is wrong with it
 ";
 
+const PLAIN: &str = "text/plain; charset=utf-8";
+
 fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    typed(status, "text/plain; charset=utf-8", text)
+    typed(status, PLAIN, text)
 }
 
 /// What it takes for the page, and nothing from anywhere else.

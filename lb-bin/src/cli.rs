@@ -1,6 +1,7 @@
 mod acme;
 mod https;
 mod limits;
+mod terminal;
 mod traces;
 mod upstream;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use acme::AcmeOptions;
 pub(crate) use https::HttpsOptions;
 pub(crate) use limits::LimitOptions;
+pub(crate) use terminal::{Explain, Shown, Top};
 pub(crate) use traces::TraceOptions;
 pub(crate) use upstream::UpstreamOptions;
 
@@ -51,6 +53,28 @@ pub(crate) enum Command {
     /// Prints what is wrong with it, and exits with 1, if it can't be used: then
     /// everything stays as it was.
     Reload,
+    /// Show who is routed, in which state, and who isn't and why.
+    ///
+    /// Asks the balancer that runs, at the address given with --admin.
+    Endpoints(Shown),
+    /// Tell why a container is routed, or not, and where a request for a host would go.
+    ///
+    /// Of a container: all that it takes to get requests, whether that is so, and what to
+    /// do where it isn't. Of a host or a URL: what answers for it, by HTTP and by HTTPS,
+    /// and which container a request would go to. Asks the balancer that runs, at the
+    /// address given with --admin; nothing is changed by asking.
+    ///
+    /// Exits with 0 if the container gets requests, or the request would be served; with
+    /// 1 if not, or if it can't be found out.
+    Explain(Explain),
+    /// Show what goes on as it goes on: services and containers, requests and errors a
+    /// second, latencies, states, and what isn't routed and why.
+    ///
+    /// Asks the balancer that runs, at the address given with --admin, and goes on when
+    /// it is restarted or replaced. Keys: q quits, n r e l sort by name, requests, errors
+    /// or latency, / filters, space stands still, ? shows the rest. With NO_COLOR there
+    /// are no colours. Where standard output is no terminal it is printed once.
+    Top(Top),
     /// Balance over hello servers started in this process: no Docker needed.
     Demo(Demo),
 }

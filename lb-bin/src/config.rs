@@ -119,10 +119,7 @@ impl Config {
             .or_else(|| env("HTTP_PORT"))
             .map(|given| given.list(listen_address))
             .transpose()?;
-        let admin = setting("admin", &options.admin, &file.admin).map_or_else(
-            || Ok(Some((Ipv4Addr::LOCALHOST, 9180).into())),
-            |given| given.parse(|text| unless_off(text, listen_address)),
-        )?;
+        let admin = admin_address(cli, &from, &file)?;
         let docker = setting("docker", &options.docker, &file.docker)
             .map_or(Ok(true), |given| given.parse(on_or_off))?;
         let (forwarding, trust_was_said) = forwarding(options, &from, &file)?;
@@ -224,12 +221,37 @@ impl Config {
 /// Where the balancer that runs can be told things: all that commands need to
 /// know. The file is only read where nothing else says it.
 pub(crate) fn control(cli: &Cli, matches: &ArgMatches) -> Result<Option<control::Name>, Invalid> {
-    let options = &cli.options;
-    let said = options.control.as_deref().is_some_and(|name| !name.trim().is_empty());
-    let path = options.config.as_deref().filter(|path| !path.is_empty() && !said);
+    alone(cli, matches, cli.options.control.as_deref(), control_name)
+}
+
+/// Where the balancer that runs can be asked about itself, in the same way.
+pub(crate) fn admin(cli: &Cli, matches: &ArgMatches) -> Result<Option<SocketAddr>, Invalid> {
+    alone(cli, matches, cli.options.admin.as_deref(), admin_address)
+}
+
+/// One setting, whatever is wrong with others.
+fn alone<T>(
+    cli: &Cli,
+    matches: &ArgMatches,
+    typed: Option<&str>,
+    read: impl FnOnce(&Cli, &Origins<'_>, &File) -> Result<T, Invalid>,
+) -> Result<T, Invalid> {
+    let said = typed.is_some_and(|value| !value.trim().is_empty());
+    let path = cli.options.config.as_deref().filter(|path| !path.is_empty() && !said);
     // Without it, another balancer would be asked.
     let file = path.map(File::read).transpose()?.unwrap_or_default();
-    control_name(cli, &Origins { matches, file: path.unwrap_or_default() }, &file)
+    read(cli, &Origins { matches, file: path.unwrap_or_default() }, &file)
+}
+
+fn admin_address(
+    cli: &Cli,
+    from: &Origins<'_>,
+    file: &File,
+) -> Result<Option<SocketAddr>, Invalid> {
+    from.setting("admin", cli.options.admin.as_deref(), file.admin.as_ref()).map_or_else(
+        || Ok(Some((Ipv4Addr::LOCALHOST, 9180).into())),
+        |given| given.parse(|text| unless_off(text, listen_address)),
+    )
 }
 
 fn control_name(

@@ -140,7 +140,7 @@ impl From<Unrouted> for Instance {
         let mut reasons: Vec<_> = instance.problems.iter().map(Problem::to_string).collect();
         let state = if reasons.is_empty() { "ignored" } else { "quarantined" };
         if let State::Down(reason) = instance.state {
-            reasons.push(reason.into_owned());
+            reasons.push(reason.to_string());
         }
         Self {
             id: instance.id.to_string(),

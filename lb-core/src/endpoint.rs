@@ -124,5 +124,59 @@ pub enum State {
     Draining,
     /// It is there but can't serve now, for the reason given: paused, its
     /// health check fails, it has not started yet.
-    Down(Cow<'static, str>),
+    Down(Reason),
+}
+
+/// Why an endpoint can't serve now: in words, and of what kind, for who explains it.
+///
+/// A text alone is a reason of the kind [`Other`](Obstacle::Other).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    text: Cow<'static, str>,
+    obstacle: Obstacle,
+}
+
+/// What keeps an endpoint from serving. A source names the first of these, so
+/// those before it are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// It doesn't run: it has ended, is paused or has not started yet.
+    NotRunning,
+    /// It runs, and says of itself that it can't serve, or not yet.
+    Unhealthy,
+    /// There is no way there from here.
+    Unreachable,
+    /// Something else.
+    #[default]
+    Other,
+}
+
+impl Reason {
+    /// A reason of this kind.
+    pub fn new(obstacle: Obstacle, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { text: text.into(), obstacle }
+    }
+
+    /// Its kind.
+    pub fn obstacle(&self) -> Obstacle {
+        self.obstacle
+    }
+
+    /// Its words.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl<T: Into<Cow<'static, str>>> From<T> for Reason {
+    fn from(text: T) -> Self {
+        Self::new(Obstacle::default(), text)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }

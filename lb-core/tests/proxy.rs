@@ -2,6 +2,8 @@
 //! sockets between them.
 #![cfg(all(feature = "http", feature = "server"))]
 
+#[path = "proxy/explain.rs"]
+mod explain;
 #[path = "proxy/grpc.rs"]
 mod grpc;
 #[path = "proxy/http2.rs"]

@@ -1,9 +1,13 @@
 //! What a container means to the balancer.
 
-use std::{borrow::Cow, net::SocketAddr};
+use std::net::SocketAddr;
 
 use lb_core::{
-    endpoint::{Endpoint, State},
+    endpoint::{
+        Endpoint,
+        Obstacle::{NotRunning, Unhealthy, Unreachable},
+        Reason, State,
+    },
     registry::{Binding, Registration},
 };
 
@@ -62,7 +66,7 @@ pub(crate) fn register(
     };
     let state = match (down, going, address) {
         (Some(reason), ..) => State::Down(reason),
-        (None, _, None) => State::Down(NO_ADDRESS.into()),
+        (None, _, None) => State::Down(Reason::new(Unreachable, NO_ADDRESS)),
         (None, Going::Out, _) => State::Draining,
         (None, ..) => State::Active,
     };
@@ -89,30 +93,38 @@ const NO_ADDRESS: &str =
     "no address: it shares no network with the balancer; attach both to one network";
 
 /// Why it can't serve now, wherever it is.
-fn down(container: &Container, going: Going, ready: Ready) -> Option<Cow<'static, str>> {
+fn down(container: &Container, going: Going, ready: Ready) -> Option<Reason> {
+    let not_running = |text: &'static str| Some(Reason::new(NotRunning, text));
     match (going, container.run) {
         (Going::Gone(code), _) => Some(ended(code)),
         (_, Run::Ended(code)) => Some(ended(code)),
-        (_, Run::Restarting) => Some("restarting".into()),
-        (_, Run::Paused) => Some("paused".into()),
+        (_, Run::Restarting) => not_running("restarting"),
+        (_, Run::Paused) => not_running("paused"),
         // It leaves anyhow, and what it has begun it may finish.
         (Going::Out, Run::Running) => None,
         (Going::On, Run::Running) => match &container.health {
             Health::Unchecked | Health::Healthy => None,
             Health::Starting if ready == Ready::Accept => None,
-            Health::Starting => Some("health check hasn't passed yet".into()),
-            Health::Unhealthy(None) => Some("unhealthy".into()),
-            Health::Unhealthy(Some(output)) => Some(format!("unhealthy: {output}").into()),
+            Health::Starting => Some(Reason::new(Unhealthy, "health check hasn't passed yet")),
+            Health::Unhealthy(None) => Some(Reason::new(Unhealthy, "unhealthy")),
+            Health::Unhealthy(Some(output)) => {
+                Some(Reason::new(Unhealthy, format!("unhealthy: {output}")))
+            }
         },
     }
 }
 
-fn ended(code: Option<i64>) -> Cow<'static, str> {
-    code.map_or("exited".into(), |code| format!("exited ({code})").into())
+fn ended(code: Option<i64>) -> Reason {
+    match code {
+        None => Reason::new(NotRunning, "exited"),
+        Some(code) => Reason::new(NotRunning, format!("exited ({code})")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use lb_core::endpoint::Obstacle;
+
     use super::*;
     use crate::container::{NetworkMode, running};
 
@@ -126,7 +138,14 @@ mod tests {
 
     #[track_caller]
     fn assert_down(endpoint: &Endpoint<Registration>, reason: &str) {
-        assert_eq!(endpoint.state, State::Down(reason.to_owned().into()));
+        let State::Down(said) = &endpoint.state else { panic!("it is {:?}", endpoint.state) };
+        assert_eq!(said.as_str(), reason);
+    }
+
+    #[track_caller]
+    fn obstacle(endpoint: &Endpoint<Registration>) -> Obstacle {
+        let State::Down(reason) = &endpoint.state else { panic!("it is {:?}", endpoint.state) };
+        reason.obstacle()
     }
 
     #[test]
@@ -188,6 +207,19 @@ mod tests {
         assert_down(&endpoint, "exited (137)");
         assert_eq!(endpoint.target.bindings.len(), 2);
         assert!(endpoint.target.bindings.iter().all(|binding| binding.address.is_none()));
+    }
+
+    #[test]
+    fn a_reason_is_of_the_first_kind_that_there_is() {
+        let mut container = app();
+        container.networks.clear();
+        assert_eq!(obstacle(&seen(&container, Going::On)), Obstacle::Unreachable);
+        container.health = Health::Starting;
+        assert_eq!(obstacle(&seen(&container, Going::On)), Obstacle::Unhealthy);
+        container.run = Run::Paused;
+        assert_eq!(obstacle(&seen(&container, Going::On)), Obstacle::NotRunning);
+        assert_eq!(obstacle(&seen(&app(), Going::Gone(None))), Obstacle::NotRunning);
+        assert_eq!(obstacle(&seen(&running("a", &[]), Going::On)), Obstacle::Other);
     }
 
     #[test]

@@ -186,13 +186,15 @@ def targets_have_their_labels():
 
 def cadvisor_speaks_of_containers():
     """By our labels, not by those of its own target."""
-    labels = [series["metric"] for series in get("query", query='container_start_time_seconds{container!=""}')["result"]]
-    mine = [it for it in labels if it["compose_project"] == sys.argv[4]]
-    if not mine:
-        raise Missing(f"{labels}")
+    found = [series["metric"] for series in get("query", query="container_start_time_seconds")["result"]]
+    mine = [it for it in found if it.get("compose_project") == sys.argv[4]]
+    machine = [it for it in found if it["id"] == "/"]
+    if not mine or not machine:
+        raise Missing(f"{found}")
     for it in mine:
         assert it["compose_service"] == "flaky" and re.search(r"[-_]flaky[-_]1$", it["container"]), it
-        assert not any(label == "name" or label.startswith("container_label") for label in it), it
+    assert not any("container" in it or "compose_project" in it for it in machine), machine
+    assert not any(label == "name" or label.startswith("container_label") for it in found for label in it), found
     return f"{len(mine)} containers"
 
 

@@ -26,6 +26,28 @@ pub(crate) struct Load {
     task: JoinHandle<()>,
 }
 
+/// One request after the other, until it is dropped: traffic, whatever else this machine
+/// has to do.
+pub(crate) struct Trickle(JoinHandle<()>);
+
+impl Trickle {
+    pub(crate) fn start(address: SocketAddr, host: &'static str) -> Self {
+        Self(tokio::spawn(async move {
+            let mut client = Client::connect(address).await;
+            loop {
+                let answer = client.get(host, "/").await.unwrap();
+                assert_eq!(answer.status, 200, "{answer:?}");
+            }
+        }))
+    }
+}
+
+impl Drop for Trickle {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) answered: usize,

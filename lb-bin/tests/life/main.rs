@@ -20,6 +20,8 @@ mod prometheus;
 #[path = "../e2e/reference.rs"]
 mod reference;
 mod reload;
+mod screen;
 mod site;
 mod stop;
 mod take_over;
+mod terminal;

@@ -70,10 +70,7 @@ impl<T> Cluster<T> {
         let (mut cold, mut filled) = (0, 0);
         loop {
             let at = self.balancer.pick(&self.candidates, &cx)?;
-            let member = match &self.places {
-                None => self.members.get(at)?,
-                Some(places) => self.members.get(*places.get(at)?)?,
-            };
+            let member = self.members.get(self.place(at)?)?;
             // One that is warming up gives some of its turns to the others.
             if member.load.share() < FULL_SHARE && cold < REDRAWS && is_cold(&member.load) {
                 cold += 1;
@@ -103,6 +100,23 @@ impl<T> Cluster<T> {
         let picked = self.pick(cx)?;
         tried.clear();
         Some(picked)
+    }
+
+    /// The place of the member that requests with the hash of `cx` go to as things are.
+    /// Nothing is counted against it, so asking leaves no trace. That is so for balancers
+    /// that hash; of others this would take a turn.
+    #[cfg(feature = "http")]
+    pub(crate) fn owner(&self, cx: &PickContext<'_>) -> Option<usize> {
+        self.place(self.balancer.pick(&self.candidates, cx)?)
+    }
+
+    /// Where among the members a candidate is.
+    #[inline]
+    fn place(&self, candidate: usize) -> Option<usize> {
+        match &self.places {
+            None => Some(candidate),
+            Some(places) => places.get(candidate).copied(),
+        }
     }
 
     /// How requests are timed, if the balancer asks for that.

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use ::metrics::Histogram;
@@ -19,13 +19,15 @@ use super::{
     controls::{Command, Drained},
     drains::Drains,
     entry::Entry,
+    findings::Speaker,
     journal::Journal,
     pools::Pools,
     probe::{explain, hint, probe},
     proxy::Shared,
     reminder::Reminder,
+    since::Calendar,
     table::Table,
-    upstream::{Key, Speaker, Upstream},
+    upstream::{Key, Upstream},
 };
 use crate::{
     clock,
@@ -59,6 +61,7 @@ pub struct Driver {
     /// How long endpoints take to be ready, by their source.
     readiness: HashMap<Arc<str>, Histogram>,
     journal: Journal,
+    calendar: Calendar,
     reminder: Reminder,
     suspects: mpsc::UnboundedSender<Key>,
     suspected: mpsc::UnboundedReceiver<Key>,
@@ -101,6 +104,7 @@ impl Driver {
             drains: Drains::new(clock::now()),
             readiness: HashMap::new(),
             journal: Journal::default(),
+            calendar: Calendar::default(),
             reminder: Reminder::default(),
             suspects,
             suspected,
@@ -208,6 +212,7 @@ impl Driver {
     fn publish(&mut self) {
         let mut plan = self.registry.plan();
         self.journal.record(&plan);
+        let since = self.calendar.record(&plan, SystemTime::now());
         self.lingering.extend(&mut plan, clock::now(), self.options.wait);
 
         let mut gone: HashSet<Key> = self.upstreams.keys().cloned().collect();
@@ -240,7 +245,7 @@ impl Driver {
             .map(|(key, entry)| (key.clone(), Arc::clone(&entry.upstream)))
             .collect();
         let before = self.shared.table.load();
-        let table: Table = before.next(plan, &upstreams, &self.options);
+        let table: Table = before.next(plan, since, &upstreams, &self.options);
         drop(before);
         let table = Arc::new(table);
         self.shared.table.store(Arc::clone(&table));
@@ -300,7 +305,7 @@ impl Driver {
                 let probed = probe(&upstream, &options).await;
                 let Err(error) = probed else { break };
                 tracing::trace!(endpoint = %upstream.name, %error, "is not there yet");
-                upstream.set_trouble(Speaker::Probe, Some(explain(&upstream, &error)));
+                upstream.findings.set_trouble(Speaker::Probe, Some(explain(&upstream, &error)));
                 if !warned && started.elapsed() > LONG {
                     warned = true;
                     let (why, hint) = (explain(&upstream, &error), hint(&error));
@@ -327,8 +332,8 @@ impl Driver {
             probe.abort();
         }
         entry.became_ready(clock::now());
-        upstream.set_trouble(Speaker::Probe, None);
-        upstream.load.set_ready(true);
+        upstream.findings.set_trouble(Speaker::Probe, None);
+        upstream.set_ready(true);
         self.pools.review(upstream);
         self.shared.wake();
         tracing::info!(

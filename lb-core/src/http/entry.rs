@@ -42,7 +42,7 @@ impl Entry {
         if let Some(probe) = self.probe.take() {
             probe.abort();
         }
-        self.upstream.load.set_ready(false);
+        self.upstream.set_ready(false);
         self.upstream.close_idle();
     }
 

@@ -323,6 +323,12 @@ impl From<Redirect> for Refused {
 }
 
 impl Refused {
+    /// Where the client is sent, and by which status, if that is why.
+    #[cfg(feature = "tls")]
+    pub(super) fn redirect(&self) -> Option<&Redirect> {
+        self.redirect.as_deref()
+    }
+
     /// The answer, in the form that the client wants.
     pub(super) fn response(self, form: Form) -> Response<Bytes> {
         #[cfg(feature = "tls")]

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::http::{Request, Response};
+use ::http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use tokio::time;
 
@@ -65,7 +65,7 @@ pub(super) async fn forward(
     exchange: &mut Exchange,
 ) -> Result<(Response<Incoming>, Carried), Refusal> {
     let worker = exchange.worker();
-    let hash = service.algorithm.hashes().then(|| affinity::source_of(request.headers())).flatten();
+    let hash = key(&service, request.headers());
     let may_refuse = service.speaks_http2 || exchange.expectation().is_some();
     let mut request = Outgoing::new(request, service.options.replay_limit, may_refuse);
     let mut tried: Vec<EndpointId> = Vec::new();
@@ -207,6 +207,12 @@ pub(super) async fn forward(
         if stale { &metrics.retried_stale } else { retried }.increment(1);
         surprised = Some(started);
     }
+}
+
+/// What requests are kept together by, of a service whose algorithm does so: the client,
+/// as endpoints are told of it.
+pub(super) fn key(service: &Service, headers: &HeaderMap) -> Option<u64> {
+    service.algorithm.hashes().then(|| affinity::source_of(headers)).flatten()
 }
 
 fn stopped(exchange: &Exchange) -> Option<Stopped> {

@@ -64,6 +64,15 @@ pub(super) struct ServiceHttps {
     handshake: HostOptions,
 }
 
+/// What clients of a host meet with that come by HTTPS.
+pub(super) struct Outlook {
+    /// The name of the certificate that they are shown; with none there is no handshake.
+    pub(super) certificate: Option<String>,
+    /// Whether who shows none himself gets no handshake.
+    pub(super) demands_certificate: bool,
+    pub(super) is_served: bool,
+}
+
 /// Where a request has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -169,6 +178,18 @@ impl Https {
             // Who issues certificates asks for these, before there is one.
             Way::Redirect if is_challenge(request.uri().path()) => Ok(false),
             Way::Redirect => Err(self.redirect(request, host)),
+        }
+    }
+
+    /// What clients of a host meet with that come by HTTPS.
+    pub(super) fn outlook(&self, host: &str, service: &ServiceHttps) -> Outlook {
+        let options = service.handshake();
+        let certificate = self.acceptor.certificate(host, &options);
+        let method = service.method(self.acceptor.has_certificate(host, &service.handshake));
+        Outlook {
+            is_served: Way::of(method, true, true) == Way::Serve,
+            demands_certificate: self.acceptor.demands_certificate(host, &options),
+            certificate,
         }
     }
 

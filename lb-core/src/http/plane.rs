@@ -3,11 +3,12 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::Arc,
+    time::SystemTime,
 };
 
 use super::{
     proxy::Shared,
-    table::{Service, Target},
+    table::{Service, Table, Target},
     tap::Watch,
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
 /// What a [`Proxy`](super::Proxy) knows at this moment: read it to report, to
 /// explain, and to measure. Reading disturbs nobody.
 #[derive(Clone)]
-pub struct Plane(Arc<Shared>);
+pub struct Plane(pub(super) Arc<Shared>);
 
 /// One service, as it is now.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub struct EndpointReport {
     pub weight: u32,
     /// Whether it gets requests.
     pub standing: Standing,
+    /// Since when that is so, for these reasons or others.
+    pub since: SystemTime,
     /// Whether it gets no new requests because somebody has said so.
     pub drained: bool,
     /// Why not, and what else is wrong with it.
@@ -91,6 +94,7 @@ impl Plane {
 
     /// Every service and its endpoints, in the order of their names.
     pub fn services(&self) -> Vec<ServiceReport> {
+        let table = self.0.table.load();
         let report = |service: &Arc<Service>| ServiceReport {
             name: Arc::clone(&service.name),
             algorithm: service.algorithm,
@@ -99,10 +103,10 @@ impl Plane {
                 .plan
                 .endpoints
                 .iter()
-                .map(|endpoint| report(service, endpoint))
+                .map(|endpoint| report(&table, service, endpoint))
                 .collect(),
         };
-        self.0.table.load().services.iter().map(report).collect()
+        table.services.iter().map(report).collect()
     }
 
     /// What each service asks for where HTTPS is concerned, by its name.
@@ -137,7 +141,7 @@ impl Plane {
         for service in &table.services {
             let mut numbers = [0; 5];
             for endpoint in &service.plan.endpoints {
-                numbers[report(service, endpoint).standing as usize] += 1;
+                numbers[report(&table, service, endpoint).standing as usize] += 1;
             }
             let metrics = &service.shared.metrics;
             metrics.endpoints(numbers);
@@ -173,12 +177,12 @@ fn waiting(service: &Service) -> usize {
     service.shared.room.waiting()
 }
 
-fn report(service: &Service, endpoint: &PlannedEndpoint) -> EndpointReport {
-    let mut members = service.cluster.members().iter();
-    let member = members.find(|member| {
-        member.id == endpoint.id
-            && Some(member.endpoint.target.upstream.address) == endpoint.address
-    });
+pub(super) fn report(
+    table: &Table,
+    service: &Service,
+    endpoint: &PlannedEndpoint,
+) -> EndpointReport {
+    let member = service.member(endpoint);
     let mut reasons = Vec::new();
     let standing = match &endpoint.state {
         State::Down(reason) => {
@@ -204,7 +208,7 @@ fn report(service: &Service, endpoint: &PlannedEndpoint) -> EndpointReport {
             }
             Some(member) if member.load.is_ready() => Standing::Ready,
             Some(member) => {
-                reasons.extend(member.endpoint.target.upstream.troubles());
+                reasons.extend(member.endpoint.target.upstream.findings.troubles());
                 if member.load.is_wanted() { Standing::Ejected } else { Standing::Connecting }
             }
             None => {
@@ -214,6 +218,8 @@ fn report(service: &Service, endpoint: &PlannedEndpoint) -> EndpointReport {
         },
     };
     reasons.extend(endpoint.problems.iter().map(ToString::to_string));
+    let said = table.since.get(&endpoint.id).copied().unwrap_or(SystemTime::UNIX_EPOCH);
+    let found = member.map(|member| member.endpoint.target.upstream.findings.since());
     EndpointReport {
         id: endpoint.id.clone(),
         name: Arc::clone(&endpoint.name),
@@ -221,6 +227,11 @@ fn report(service: &Service, endpoint: &PlannedEndpoint) -> EndpointReport {
         address: endpoint.address,
         weight: endpoint.weight,
         standing,
+        since: if endpoint.is_wanted() {
+            found.map_or(said, |found| found.max(said))
+        } else {
+            said
+        },
         drained: endpoint.drained,
         reasons,
         in_flight: member.map_or(0, |member| member.load.in_flight()),

@@ -7,12 +7,7 @@ use std::{
 
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{
-    Options,
-    proxy::Shared,
-    table::Service,
-    upstream::{Speaker, Upstream},
-};
+use super::{Options, findings::Speaker, proxy::Shared, table::Service, upstream::Upstream};
 use crate::{
     endpoint::EndpointId,
     health::{
@@ -218,7 +213,7 @@ fn carry_out(verdict: Verdict, upstream: &Upstream, returned: &mut bool) {
         Verdict::Eject { .. } => {
             tracing::warn!("{endpoint} {verdict}");
             upstream.metrics.ejected_silent.increment(1);
-            upstream.set_trouble(Speaker::Silence, Some(verdict.to_string()));
+            upstream.findings.set_trouble(Speaker::Silence, Some(verdict.to_string()));
             upstream.set_silent(true);
         }
         Verdict::Sound => {
@@ -241,7 +236,7 @@ fn carry_out(verdict: Verdict, upstream: &Upstream, returned: &mut bool) {
 
 /// Takes back all that silence was a reason for.
 fn answers_again(upstream: &Upstream) {
-    upstream.set_trouble(Speaker::Silence, None);
+    upstream.findings.set_trouble(Speaker::Silence, None);
     upstream.set_trial(false);
     upstream.set_silent(false);
 }
@@ -307,8 +302,10 @@ async fn watch(
 
 /// Takes back all that a monitor has said.
 fn release(upstream: &Upstream) {
-    upstream.set_trouble(Speaker::Monitor, None);
-    upstream.load.set_ejected(false);
+    upstream.findings.set_trouble(Speaker::Monitor, None);
+    if upstream.load.set_ejected(false) {
+        upstream.findings.date();
+    }
     upstream.load.set_share(1.0);
 }
 
@@ -317,13 +314,14 @@ fn observe(event: &health::Event<'_>, members: &Members) {
     let (Event::Ejected { id, .. } | Event::Returned { id }) = event else { return };
     let members = lock(members);
     let Some(upstream) = members.get(*id) else { return };
+    upstream.findings.date();
     let Event::Ejected { reason, .. } = event else {
-        return upstream.set_trouble(Speaker::Monitor, None);
+        return upstream.findings.set_trouble(Speaker::Monitor, None);
     };
     let counter = match reason {
         Reason::ConsecutiveFailures(_) => &upstream.metrics.ejected_failures,
         Reason::SuccessRate { .. } => &upstream.metrics.ejected_rate,
     };
     counter.increment(1);
-    upstream.set_trouble(Speaker::Monitor, Some(event.to_string()));
+    upstream.findings.set_trouble(Speaker::Monitor, Some(event.to_string()));
 }

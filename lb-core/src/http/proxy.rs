@@ -64,7 +64,7 @@ pub(super) struct Shared {
     pub(super) access_log: Option<AccessLog>,
     pub(super) tap: Arc<Tap>,
     pub(super) traces: Option<Traces>,
-    pressure: Pressure,
+    pub(super) pressure: Pressure,
     pub(super) table: ArcSwap<Table>,
     /// The table has changed, or an endpoint has become ready.
     pub(super) changed: Notify,

@@ -2,6 +2,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{
     Options,
+    since::Since,
     upstream::{Key, Upstream},
 };
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     endpoint::{Endpoint, EndpointId},
     load::Lease,
     metrics,
-    registry::{HostPattern, Plan, PlannedService, Routes, Unrouted},
+    registry::{HostPattern, Plan, PlannedEndpoint, PlannedService, Routes, Unrouted},
     resilience::budget::TokenBudget,
 };
 
@@ -18,6 +19,7 @@ pub(super) struct Table {
     pub(super) routes: Routes<Arc<Service>>,
     pub(super) services: Vec<Arc<Service>>,
     pub(super) unrouted: Vec<Unrouted>,
+    pub(super) since: Arc<Since>,
     pub(super) options: Arc<Options>,
 }
 
@@ -60,7 +62,13 @@ impl ServiceState {
 impl Table {
     pub(super) fn empty(options: Options) -> Self {
         let routes = Routes::new([], None);
-        Self { routes, services: Vec::new(), unrouted: Vec::new(), options: Arc::new(options) }
+        Self {
+            routes,
+            services: Vec::new(),
+            unrouted: Vec::new(),
+            since: Arc::default(),
+            options: Arc::new(options),
+        }
     }
 
     /// The service of this name, as it is now.
@@ -69,11 +77,13 @@ impl Table {
         at.ok().map(|at| &self.services[at])
     }
 
-    /// The table that follows from `plan` and `options`. A service about which
+    /// The table that follows from `plan` (all of which is said `since` then) and
+    /// `options`. A service about which
     /// nothing has changed keeps its cluster, and so its balancer's position.
     pub(super) fn next(
         &self,
         plan: Plan,
+        since: Arc<Since>,
         upstreams: &HashMap<Key, Arc<Upstream>>,
         options: &Arc<Options>,
     ) -> Self {
@@ -98,6 +108,7 @@ impl Table {
             routes: Routes::new(routes, default),
             services,
             unrouted: plan.unrouted,
+            since,
             options: Arc::clone(options),
         }
     }
@@ -156,13 +167,24 @@ impl Service {
     /// Somebody who is left alone for his failures, for when nobody else is there:
     /// he may have been compared with others than those of this service.
     pub(super) fn last_resort(&self, tried: &[EndpointId]) -> Option<(Target, Lease)> {
-        let members = self.cluster.members().iter();
-        let wanted: Vec<_> = members
-            .filter(|one| one.endpoint.weight > 0 && one.load.is_wanted())
-            .filter(|one| !tried.contains(&one.id))
-            .collect();
-        let member = fastrand::choice(wanted)?;
+        let untried: Vec<_> = self.wanted().filter(|one| !tried.contains(&one.id)).collect();
+        let member = fastrand::choice(untried)?;
         Some((member.endpoint.target.clone(), member.load.lease()))
+    }
+
+    /// Who this endpoint of the plan is in the cluster, if it has an address.
+    pub(super) fn member(&self, endpoint: &PlannedEndpoint) -> Option<&Member<Target>> {
+        self.cluster.members().iter().find(|member| {
+            member.id == endpoint.id
+                && Some(member.endpoint.target.upstream.address) == endpoint.address
+        })
+    }
+
+    /// Those that their sources want used and that accept connections, whether they are
+    /// left alone or not.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &Member<Target>> {
+        let members = self.cluster.members().iter();
+        members.filter(|one| one.endpoint.weight > 0 && one.load.is_wanted())
     }
 
     /// Whether it is what would be made of these, its cluster of the upstreams

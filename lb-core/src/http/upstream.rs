@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -20,13 +20,11 @@ use super::{
     body::RequestBody,
     client::Client,
     connection::Connection,
+    findings::{Findings, Speaker},
     forward::{Leave, Waits},
     lane::Lane,
 };
-use crate::{
-    clock, endpoint::EndpointId, health::Heard, load::Load, metrics, registry::Transport,
-    sync::lock,
-};
+use crate::{clock, endpoint::EndpointId, health::Heard, load::Load, metrics, registry::Transport};
 
 /// One address of one endpoint, and the connections to it.
 ///
@@ -60,8 +58,7 @@ pub(super) struct Upstream {
     /// One that waits for it may go elsewhere.
     sounded: AtomicBool,
     trial: AtomicU8,
-    /// Why it is not used though its source wants it to be, by who says so.
-    troubles: Mutex<[Option<String>; 3]>,
+    pub(super) findings: Findings,
     /// Tells the driver that it has to be probed again.
     suspects: mpsc::UnboundedSender<Key>,
 }
@@ -69,14 +66,6 @@ pub(super) struct Upstream {
 /// An endpoint may listen at several addresses, and be spoken to in this or that way
 /// there.
 pub(super) type Key = (EndpointId, SocketAddr, Transport);
-
-/// Who knows of trouble.
-#[derive(Clone, Copy)]
-pub(super) enum Speaker {
-    Probe,
-    Monitor,
-    Silence,
-}
 
 /// Why there is no answer.
 pub(super) enum Unanswered {
@@ -157,7 +146,7 @@ impl Upstream {
             stuck: AtomicBool::new(false),
             sounded: AtomicBool::new(false),
             trial: AtomicU8::new(NO_TRIAL),
-            troubles: Mutex::new([Some("not yet probed".into()), None, None]),
+            findings: Findings::none(),
             suspects,
         }
     }
@@ -318,9 +307,19 @@ impl Upstream {
         self.retired.load(Ordering::Acquire)
     }
 
+    /// Whether its source wants it used and it accepts connections. Says whether this
+    /// changed anything.
+    pub(super) fn set_ready(&self, ready: bool) -> bool {
+        let changed = self.load.set_ready(ready);
+        if changed {
+            self.findings.date();
+        }
+        changed
+    }
+
     /// The endpoint has left for good.
     pub(super) fn retire(&self) {
-        self.load.set_ready(false);
+        self.set_ready(false);
         self.retired.store(true, Ordering::Release);
         self.left.notify_waiters();
         self.close_idle();
@@ -365,7 +364,9 @@ impl Upstream {
 
     /// Says whether it hangs, to the picks and to those who wait for it.
     pub(super) fn set_silent(&self, silent: bool) {
-        self.load.set_silent(silent);
+        if self.load.set_silent(silent) {
+            self.findings.date();
+        }
         if silent {
             self.trial.store(NO_TRIAL, Ordering::Relaxed);
             self.notify();
@@ -374,7 +375,11 @@ impl Upstream {
 
     /// Gives it one request at a time, or as many as there are.
     pub(super) fn set_trial(&self, on: bool) {
-        self.trial.store(if on { TRIAL_OPEN } else { NO_TRIAL }, Ordering::Relaxed);
+        let stage = if on { TRIAL_OPEN } else { NO_TRIAL };
+        let before = self.trial.swap(stage, Ordering::Relaxed);
+        if (before == NO_TRIAL) != (stage == NO_TRIAL) {
+            self.findings.date();
+        }
     }
 
     /// Whether a request may go there: while it is on trial only one that can be
@@ -424,9 +429,9 @@ impl Upstream {
     /// Leaves it alone until a probe has succeeded: a connect failed, which is
     /// how a container that has just died looks before anybody says so.
     pub(super) fn suspect(&self, error: &io::Error) {
-        if self.load.set_ready(false) {
+        if self.set_ready(false) {
             tracing::info!(endpoint = %self.name, %error, "is left alone until it accepts connections");
-            self.set_trouble(Speaker::Probe, Some(error.to_string()));
+            self.findings.set_trouble(Speaker::Probe, Some(error.to_string()));
             // Fails only when the driver is gone, and with it all probing.
             let _ = self.suspects.send(self.key());
         }
@@ -435,14 +440,6 @@ impl Upstream {
     /// Whether it gets one request at a time.
     pub(super) fn is_on_trial(&self) -> bool {
         self.trial.load(Ordering::Relaxed) != NO_TRIAL
-    }
-
-    pub(super) fn troubles(&self) -> Vec<String> {
-        lock(&self.troubles).iter().flatten().cloned().collect()
-    }
-
-    pub(super) fn set_trouble(&self, speaker: Speaker, trouble: Option<String>) {
-        lock(&self.troubles)[speaker as usize] = trouble;
     }
 
     /// How many connections are idle.

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use super::Registry;
+use super::{Registry, who};
 
 /// Not one routed endpoint is meant by this.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,26 +25,12 @@ impl Registry {
     /// No endpoint that is routed is meant, or several are by what they begin
     /// with.
     pub fn set_drained(&mut self, who: &str, drained: bool) -> Result<Vec<Arc<str>>, NotFound> {
-        let routed = || self.registered().filter(|(.., one)| !one.target.bindings.is_empty());
-        let exactly = |(_, id, one): &(_, &_, &crate::Endpoint<super::Registration>)| {
-            *one.target.name == *who || crate::EndpointId::as_str(id) == who
-        };
-        let mut meant: Vec<_> = routed().filter(exactly).collect();
-        if meant.is_empty() && is_beginning(who) {
-            meant = routed().filter(|(_, id, _)| id.as_str().starts_with(who)).collect();
-            if meant.len() > 1 {
-                meant.clear();
-            }
-        }
-        if meant.is_empty() {
-            let like = routed().filter(|(_, id, one)| {
-                id.as_str().starts_with(who) || one.target.name.contains(who)
-            });
-            let candidates = like.map(|(.., one)| Arc::clone(&one.target.name)).collect();
-            return Err(NotFound { who: who.to_owned(), candidates });
-        }
-        let names = meant.iter().map(|(.., one)| Arc::clone(&one.target.name)).collect();
-        let ids: Vec<_> = meant.into_iter().map(|(_, id, _)| id.clone()).collect();
+        let routed = self.registered().filter(|(.., one)| !one.target.bindings.is_empty());
+        let routed = routed.map(|(_, id, one)| (id, &one.target.name, (id, &one.target.name)));
+        let meant = who::meant(who, routed)
+            .map_err(|candidates| NotFound { who: who.to_owned(), candidates })?;
+        let names = meant.iter().map(|(_, name)| Arc::clone(name)).collect();
+        let ids: Vec<_> = meant.into_iter().map(|(id, _)| id.clone()).collect();
         for id in ids {
             if drained {
                 self.drained.insert(id);
@@ -54,11 +40,6 @@ impl Registry {
         }
         Ok(names)
     }
-}
-
-/// Whether this can stand for an identity that begins with it.
-fn is_beginning(who: &str) -> bool {
-    who.len() >= 4 && who.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl fmt::Display for NotFound {

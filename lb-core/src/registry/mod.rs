@@ -14,6 +14,7 @@ mod protocol;
 mod proxy_protocol;
 mod routes;
 mod transport;
+mod who;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,6 +40,8 @@ pub use protocol::{Protocol, UnknownProtocol};
 pub use proxy_protocol::{ProxyProtocol, UnknownProxyProtocol};
 pub use routes::Routes;
 pub use transport::{InvalidServerName, ServerName, Transport, UnknownVerification, Verification};
+#[cfg(feature = "http")]
+pub(crate) use who::meant;
 
 /// What a source says of one instance: a container, a task, a line of
 /// configuration.

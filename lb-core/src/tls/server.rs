@@ -201,9 +201,25 @@ impl Acceptor {
     /// Whether there is a certificate for a host, given in any case, with these options
     /// of it.
     pub fn has_certificate(&self, host: &str, options: &HostOptions) -> bool {
+        self.find(host, options, |found| found.is_some())
+    }
+
+    /// The name of the certificate for a host, given in any case, with these options of
+    /// it, if there is one.
+    pub fn certificate(&self, host: &str, options: &HostOptions) -> Option<String> {
+        self.find(host, options, |found| found.map(str::to_owned))
+    }
+
+    fn find<T>(
+        &self,
+        host: &str,
+        options: &HostOptions,
+        then: impl FnOnce(Option<&str>) -> T,
+    ) -> T {
         let host = rooted(host).to_ascii_lowercase();
-        let asked_for = options.certificate.as_deref();
-        self.store.snapshot().certificate(Some(&host), asked_for, options.any_default).is_some()
+        let (asked_for, any_default) = (options.certificate.as_deref(), options.any_default);
+        let snapshot = self.store.snapshot();
+        then(snapshot.certificate(Some(&host), asked_for, any_default).map(|(name, _)| name))
     }
 
     /// Whether who has no certificate gets to a host, given in any case, by no handshake

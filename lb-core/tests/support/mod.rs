@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -141,6 +141,13 @@ impl Lb {
 
     pub(crate) async fn client(&self) -> Client {
         Client { stream: TcpStream::connect(self.address).await.unwrap(), read: Vec::new() }
+    }
+
+    /// A client that connects from this address of the machine.
+    pub(crate) async fn client_from(&self, ip: IpAddr) -> Client {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((ip, 0).into()).unwrap();
+        Client { stream: socket.connect(self.address).await.unwrap(), read: Vec::new() }
     }
 
     pub(crate) async fn shutdown(self, limit: Duration) -> usize {

@@ -8,7 +8,10 @@ use http::{Request, StatusCode};
 use lb_core::{
     Endpoint,
     discovery::{self, Sender},
-    http::{Https, Options, Proxy, Trust},
+    http::{
+        Https, Options, Plane, Proxy, Refusal, Trust,
+        explain::{Inquiry, RequestExplanation, Way},
+    },
     registry::{Binding, Hsts, HttpsMethod, Registration},
     server::{Closed, Limits, Running, Server, proxy_protocol},
     testing::wire::{Backend, Reply},
@@ -33,6 +36,7 @@ struct Site {
     http: SocketAddr,
     https: SocketAddr,
     running: Running,
+    plane: Plane,
     _changes: Sender<Registration>,
 }
 
@@ -114,6 +118,7 @@ impl Site {
             http: addresses[0],
             https: addresses[1],
             running: running.unwrap(),
+            plane,
             _changes: changes,
         }
     }
@@ -127,6 +132,10 @@ impl Site {
         let stream = TcpStream::connect(self.https).await.unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         TlsConnector::from(Arc::new(client)).connect(name, stream).await
+    }
+
+    fn explained(&self, url: &str) -> RequestExplanation {
+        self.plane.explain_request(&url.parse().unwrap())
     }
 
     async fn over_http(&self, host: &str) -> String {
@@ -220,8 +229,37 @@ async fn a_host_is_served_by_its_certificate_and_its_method() {
             let (http, https) = (site.over_http(host).await, site.over_https(host).await);
             let answer = format!("{}/{}", status(&http), status(&https));
             assert_eq!(answer, answers[at], "{host}, default {default:?}: {http} {https}");
+            explains(&site, host, &answer);
         }
     }
+}
+
+/// What is explained is what clients have met with.
+fn explains(site: &Site, host: &str, answers: &str) {
+    let explained = site.explained(&format!("http://{host}/a?b"));
+    if explained.refused == Some(Refusal::NoRoute) {
+        assert_eq!((host, explained.is_served()), ("unknown.test", false));
+        return;
+    }
+    let http = match &explained.http {
+        Way::Serve => 200,
+        Way::Redirect { status, location } => {
+            assert_eq!(*location, format!("https://{host}/a?b"));
+            status.as_u16()
+        }
+        Way::Refuse(refusal) => refusal.status().as_u16(),
+        other => panic!("{other:?}"),
+    };
+    let https = explained.https.as_ref().unwrap();
+    let https = match &https.certificate {
+        None => "rej",
+        Some(_) if https.serves => "200",
+        Some(_) => "503",
+    };
+    assert_eq!(format!("{http}/{https}"), answers, "{host}");
+    assert_eq!(explained.is_served(), matches!((http, https), (200, _) | (301, "200")), "{host}");
+    let secure = site.explained(&format!("https://{host}/a?b"));
+    assert_eq!(secure.is_served(), https == "200", "{host}");
 }
 
 #[tokio::test]
@@ -257,6 +295,9 @@ async fn clients_are_sent_to_where_https_is() {
     assert_eq!(status(&elsewhere), "301", "which the endpoint may take for /x");
     let behind = get("own.test", "/").replace("Conn", "X-Forwarded-Proto: https\r\nConn");
     assert_eq!(status(&send(behind).await), "200", "a proxy in front speaks TLS already");
+    let mut behind: Inquiry = "own.test".parse().unwrap();
+    behind.headers.insert("x-forwarded-proto", "https".parse().unwrap());
+    assert_eq!(site.plane.explain_request(&behind).http, Way::Serve, "which is known");
     let without = "GET / HTTP/1.0\r\n\r\n".to_owned();
     assert_eq!(status(&send(without).await), "503", "that names no host");
 }

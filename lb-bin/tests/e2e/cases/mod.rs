@@ -4,6 +4,7 @@ mod bad_input;
 mod chaos;
 mod compose;
 mod discovery;
+mod explain;
 mod health;
 mod https;
 mod observe;
@@ -15,8 +16,9 @@ use crate::{Case, Lack};
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    let themes: [&'static [Case]; 8] = [
+    let themes: [&'static [Case]; 9] = [
         discovery::CASES,
+        explain::CASES,
         health::CASES,
         https::CASES,
         compose::CASES,

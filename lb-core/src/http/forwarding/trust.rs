@@ -32,6 +32,11 @@ impl Trust {
         Self(Who::Everybody)
     }
 
+    /// Whether it doesn't matter who the client is: all are believed.
+    pub(in crate::http) fn is_blind(&self) -> bool {
+        self.0 == Who::Everybody
+    }
+
     /// Whether this client is believed.
     pub fn believes(&self, client: IpAddr) -> bool {
         match &self.0 {

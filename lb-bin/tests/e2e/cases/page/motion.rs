@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{Page, balancer, prefer};
+use super::{Page, prefer};
 use crate::{
     browser::{Browser, needs},
-    lb::View,
+    lb::{Lb, View},
     scope::Scope,
     wait,
 };
@@ -35,7 +35,7 @@ fn send_until(lb: &View, host: &str, page: &Page, what: &str, mut so: impl FnMut
 fn requests_fly_on_the_page_and_it_comes_to_rest(scope: &Scope) {
     let host = scope.host("app");
     scope.app("app").hosts(&["app"]).start();
-    let lb = balancer();
+    let lb = Lb::start();
     lb.ready(&host, 1);
     let page = Page::open(&lb);
     assert_eq!(painted(&page, "flight"), 0);
@@ -48,7 +48,7 @@ fn requests_fly_on_the_page_and_it_comes_to_rest(scope: &Scope) {
 fn who_wants_no_motion_sees_bars_on_the_page(scope: &Scope) {
     let host = scope.host("app");
     scope.app("app").hosts(&["app"]).start();
-    let lb = balancer();
+    let lb = Lb::start();
     lb.ready(&host, 1);
     let browser = Browser::start();
     prefer(&browser, &[("prefers-reduced-motion", "reduce")]);
@@ -68,7 +68,7 @@ fn who_wants_no_motion_sees_bars_on_the_page(scope: &Scope) {
 fn an_idle_page_does_nothing(scope: &Scope) {
     let host = scope.host("app");
     let app = scope.app("app").hosts(&["app"]).start();
-    let lb = balancer();
+    let lb = Lb::start();
     lb.ready(&host, 1);
     let page = Page::open(&lb);
     page.until_state(&app.name, "ready", "");
@@ -101,7 +101,7 @@ fn an_idle_page_does_nothing(scope: &Scope) {
 }
 
 fn every_request_on_the_page_lands_in_its_row(_: &Scope) {
-    let lb = balancer();
+    let lb = Lb::start();
     let page = Page::open(&lb);
     // The picture's own parts, with a time that is made up.
     let landed: Vec<(String, u32)> = page.run(include_str!("landing.js"));
