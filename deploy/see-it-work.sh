@@ -46,9 +46,9 @@ in_background() {
     echo $! >>"$work/pids"
 }
 
-# until WHAT COMMAND...: asks again until it succeeds, for at most 40 s.
+# until WHAT COMMAND...: asks again until it succeeds, for at most a minute.
 until_true() {
-    local what=$1 deadline=$((SECONDS + 40))
+    local what=$1 deadline=$((SECONDS + 60))
     shift
     until "$@"; do
         [ "$SECONDS" -lt "$deadline" ] || die "waited in vain: $what"

@@ -24,6 +24,8 @@ if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     install_debian pebble=pebble || say "No pebble to be had."
     install_debian nginx=nginx-light || say "No nginx to be had."
     install_debian chromedriver=chromium-driver || say "No chromedriver to be had."
+    # Reads the metrics.
+    install_debian promtool=prometheus || say "No promtool to be had."
 fi
 
 try cargo test --workspace --all-features --locked --no-fail-fast

@@ -1,4 +1,5 @@
 //! What `app-bin load` sends, counts and says.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! The proxy as a whole: a real server in front, real servers behind, real
 //! sockets between them.
 #![cfg(all(feature = "http", feature = "server"))]
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 #[path = "proxy/explain.rs"]
 mod explain;

@@ -16,7 +16,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use lb_core::endpoint::State;
+use lb_core::endpoint::{Obstacle, Reason, State};
 use lb_docker::Options;
 use libtest_mimic::{Arguments, Trial};
 use tokio::{
@@ -71,7 +71,7 @@ async fn who_stops_drains_before_it_is_down(bench: Arc<Bench>) {
     docker(&["stop", &app.id]);
     seen.until_down(&app.id, "exited (0)").await;
     let states = seen.states(&app.id);
-    let exited = State::Down("exited (0)".into());
+    let exited = State::Down(Reason::new(Obstacle::NotRunning, "exited (0)"));
     assert_eq!(states, [State::Active, State::Draining, exited]);
     assert_eq!(seen.known[&app.id].target.bindings.len(), 1, "its host stays known");
     docker(&["rm", &app.id]);
@@ -103,7 +103,10 @@ async fn a_signal_to_reload_changes_nothing(bench: Arc<Bench>) {
     docker(&["kill", "-s", "USR2", &app.id]);
     docker(&["pause", &app.id]);
     seen.until_down(&app.id, "paused").await;
-    assert_eq!(seen.states(&app.id), [State::Active, State::Down("paused".into())]);
+    assert_eq!(
+        seen.states(&app.id),
+        [State::Active, State::Down(Reason::new(Obstacle::NotRunning, "paused"))]
+    );
     docker(&["unpause", &app.id]);
     seen.until_active(&app.id).await;
 }
@@ -123,7 +126,9 @@ async fn who_names_no_host_is_not_bound(bench: Arc<Bench>) {
     let endpoint = &seen.known[&app.id];
     assert_eq!(endpoint.target.bindings, []);
     assert_eq!(endpoint.target.problems, []);
-    assert!(matches!(&endpoint.state, State::Down(reason) if reason.contains("VIRTUAL_HOST")));
+    assert!(
+        matches!(&endpoint.state, State::Down(reason) if reason.as_str().contains("VIRTUAL_HOST"))
+    );
 }
 
 async fn a_malformed_one_touches_no_other(bench: Arc<Bench>) {

@@ -89,7 +89,7 @@ impl Browser {
     /// Runs the body of a function, whose arguments are `arguments`, and returns what
     /// that returns.
     #[track_caller]
-    pub(crate) fn run<T: DeserializeOwned>(&self, script: &str, arguments: Value) -> T {
+    pub(crate) fn run<T: DeserializeOwned>(&self, script: &str, arguments: &Value) -> T {
         let body = json!({ "script": script, "args": arguments });
         serde_json::from_value(self.post("execute/sync", &body)).unwrap()
     }
@@ -97,9 +97,9 @@ impl Browser {
     /// Runs it again and again until it returns something that is true.
     #[track_caller]
     pub(crate) fn until<T: DeserializeOwned>(&self, script: &str, arguments: &Value) -> T {
-        let state = || self.run("return document.body.innerText", json!([]));
+        let state = || self.run("return document.body.innerText", &json!([]));
         let found = wait::until(script, state, || {
-            let found: Value = self.run(script, arguments.clone());
+            let found: Value = self.run(script, arguments);
             (!matches!(&found, Value::Null | Value::Bool(false))).then_some(found)
         });
         serde_json::from_value(found).unwrap()
@@ -107,7 +107,7 @@ impl Browser {
 
     /// A command of Chromium's own protocol.
     #[track_caller]
-    pub(crate) fn devtools(&self, command: &str, parameters: Value) -> Value {
+    pub(crate) fn devtools(&self, command: &str, parameters: &Value) -> Value {
         self.post("goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 

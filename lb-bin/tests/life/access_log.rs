@@ -144,7 +144,7 @@ async fn every_preset_has_a_line_for_each_request_that_nothing_breaks() {
                         r#"{host}127.0.0.1 - - [] "GET /a?b=c HTTP/1.1" 200 {greeting} "-" "-"{end}"#
                     )
                 );
-                assert_eq!(written[1].ends_with(r#" "-""#), true, "{written:?}");
+                assert!(written[1].ends_with(r#" "-""#), "{written:?}");
                 assert_eq!(
                     time(&written[2], "[", "]"),
                     format!(

@@ -21,6 +21,13 @@ struct Drain {
     since: Instant,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Finished,
+    /// It had ended, and what it still had was given up.
+    CutOff,
+}
+
 /// How often somebody looks.
 const LOOK: Duration = Duration::from_millis(25);
 
@@ -50,13 +57,58 @@ impl Drains {
     /// Counts those that have come to their end.
     pub(super) fn look(&mut self, now: Instant) {
         self.under_way.retain(|Drain { upstream, since }| {
-            let cut_off = upstream.was_cut_short();
-            let ended = cut_off || upstream.load.in_flight() == 0;
-            if ended {
-                self.metrics.ended(cut_off, now.saturating_duration_since(*since));
+            let end = end(upstream);
+            if let Some(end) = end {
+                self.metrics.ended(end == End::CutOff, now.saturating_duration_since(*since));
             }
-            !ended
+            end.is_none()
         });
         self.look_at = now + LOOK;
+    }
+}
+
+/// How its drain has ended, if it has.
+fn end(upstream: &Upstream) -> Option<End> {
+    if upstream.was_cut_short() {
+        return Some(End::CutOff);
+    }
+    (upstream.load.in_flight() == 0).then_some(End::Finished)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::registry::Transport;
+
+    fn upstream() -> Upstream {
+        let key = ("a".into(), ([127, 0, 0, 1], 80).into(), Transport::default());
+        Upstream::new(key, "a".into(), 1, mpsc::unbounded_channel().0)
+    }
+
+    #[test]
+    fn a_drain_ends_with_its_last_request() {
+        let upstream = upstream();
+        let (one, other) = (upstream.load.lease(), upstream.load.lease());
+        assert_eq!(end(&upstream), None);
+        drop(one);
+        assert_eq!(end(&upstream), None);
+        drop(other);
+        assert_eq!(end(&upstream), Some(End::Finished));
+    }
+
+    #[test]
+    fn one_that_is_cut_off_with_requests_under_way_is_not_finished() {
+        let (busy, idle) = (upstream(), upstream());
+        let lease = busy.load.lease();
+        for upstream in [&busy, &idle] {
+            upstream.cut_off();
+        }
+        assert_eq!(end(&idle), Some(End::Finished));
+        assert_eq!(end(&busy), Some(End::CutOff));
+        // They leave at once.
+        drop(lease);
+        assert_eq!(end(&busy), Some(End::CutOff));
     }
 }

@@ -65,7 +65,7 @@ impl Observer {
     #[track_caller]
     pub(crate) fn until_down(&mut self, id: &str, reason: &str) -> impl Future<Output = ()> {
         self.until(reason, move |seen| {
-            matches!(seen.state(id), Some(State::Down(text)) if text.starts_with(reason))
+            matches!(seen.state(id), Some(State::Down(text)) if text.as_str().starts_with(reason))
         })
     }
 

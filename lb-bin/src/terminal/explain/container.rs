@@ -9,7 +9,7 @@ use crate::{
 pub(super) fn render(page: &mut Page, container: &Container) {
     let Container { name, services, .. } = container;
     let conditions = || container.conditions.iter().chain(services.iter().flat_map(of));
-    let unmet = conditions().filter(|one| one.met == Some(false)).map(|one| wanted(one));
+    let unmet = conditions().filter(|one| one.met == Some(false)).map(wanted);
     let unmet: Vec<_> = unmet.map(|(_, not)| not).collect();
     let verdict = match (container.served, unmet.as_slice()) {
         (true, _) if services.len() == 1 => {

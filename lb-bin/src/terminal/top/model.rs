@@ -100,13 +100,12 @@ impl Model {
         match key.code {
             KeyCode::Char('c' | 'd') if control => return Then::Quit,
             _ if control => {}
+            // What is on top goes first.
+            KeyCode::Esc if std::mem::take(&mut self.help) => {}
             KeyCode::Esc => {
-                // What is on top goes first.
-                if !std::mem::take(&mut self.help) {
-                    self.typing = false;
-                    self.filter.clear();
-                    self.scroll = 0;
-                }
+                self.typing = false;
+                self.filter.clear();
+                self.scroll = 0;
             }
             KeyCode::Enter if self.typing => self.typing = false,
             KeyCode::Backspace if self.typing => {

@@ -16,7 +16,7 @@ use crate::{Case, Lack};
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    let themes: [&'static [Case]; 8] = [
+    let themes: [&'static [Case]; 9] = [
         discovery::CASES,
         explain::CASES,
         health::CASES,

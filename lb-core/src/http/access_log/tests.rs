@@ -93,7 +93,7 @@ impl Sample {
             sent: 45,
             complete: self.complete,
             took: Duration::from_micros(2_900),
-            attempts: u32::from(self.attempt.is_some()) + self.failed.len() as u32,
+            attempts: u32::try_from(usize::from(self.attempt.is_some()) + self.failed.len()).unwrap(),
             attempt: self.attempt,
             reason: self.reason,
             failed: false,

@@ -117,7 +117,7 @@ mod tests {
     }
 
     fn unrouted(name: &str, problem: Option<(&str, &str)>, reason: &'static str) -> Unrouted {
-        let problem = |(key, value): (&str, &str)| Problem {
+        let of = |(key, value): (&str, &str)| Problem {
             key: key.into(),
             value: value.into(),
             remedy: "no".into(),
@@ -126,7 +126,7 @@ mod tests {
             id: name.into(),
             source: "docker".into(),
             name: name.into(),
-            problems: problem.map(problem).into_iter().collect(),
+            problems: problem.map(of).into_iter().collect(),
             state: State::Down(reason.into()),
         }
     }

@@ -163,10 +163,10 @@ fn tree(page: &Page) -> ([usize; 4], Vec<Node>) {
                 .map((these) => document.querySelectorAll(these).length)",
         )
     };
-    page.browser.devtools("Accessibility.enable", json!({}));
+    page.browser.devtools("Accessibility.enable", &json!({}));
     wait::until("a quiet moment", String::new, || {
         let before = there();
-        let tree = page.browser.devtools("Accessibility.getFullAXTree", json!({}));
+        let tree = page.browser.devtools("Accessibility.getFullAXTree", &json!({}));
         let nodes = tree["nodes"].as_array().unwrap().iter().filter_map(Node::of).collect();
         (there() == before).then_some((before, nodes))
     })
@@ -221,7 +221,7 @@ fn the_page_is_legible_in_light_and_dark(scope: &Scope) {
         let other = if theme == "light" { "dark" } else { "light" };
         let _: () = page
             .browser
-            .run("document.documentElement.dataset.theme = arguments[0]", json!([other]));
+            .run("document.documentElement.dataset.theme = arguments[0]", &json!([other]));
         backgrounds.insert(page.run::<String>(background));
         let _: () = page.run("delete document.documentElement.dataset.theme");
     }

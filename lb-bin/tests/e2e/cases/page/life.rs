@@ -33,7 +33,7 @@ fn a_container_is_on_the_page_within_a_second_of_being_routable(scope: &Scope) {
          }).observe(document.getElementById('table'), {
              attributes: true, childList: true, subtree: true,
          })",
-        json!([format!("{}-second", scope.prefix())]),
+        &json!([format!("{}-second", scope.prefix())]),
     );
 
     let second = scope.app("second").hosts(&["app"]).start();
@@ -86,7 +86,7 @@ fn the_page_counts_requests_where_they_were_answered(scope: &Scope) {
         "const filter = document.getElementById('filter');
          filter.value = arguments[0];
          filter.dispatchEvent(new Event('change'))",
-        json!([host]),
+        &json!([host]),
     );
     let shown: Vec<String> = page
         .run("return [...document.querySelectorAll('tbody')].map((body) => body.dataset.service)");

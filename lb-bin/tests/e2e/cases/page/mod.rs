@@ -85,7 +85,7 @@ impl Page {
         let size = json!({
             "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false,
         });
-        self.browser.devtools("Emulation.setDeviceMetricsOverride", size);
+        self.browser.devtools("Emulation.setDeviceMetricsOverride", &size);
     }
 
     /// Has the system prefer something, as in `("prefers-color-scheme", "dark")`.
@@ -96,13 +96,13 @@ impl Page {
 
     #[track_caller]
     fn run<T: serde::de::DeserializeOwned>(&self, script: &str) -> T {
-        self.browser.run(script, json!([]))
+        self.browser.run(script, &json!([]))
     }
 
     /// How many pixels of a canvas are painted, from one part of its width to another.
     #[track_caller]
     fn painted(&self, canvas: &str, from: f64, to: f64) -> u32 {
-        self.browser.run(include_str!("painted.js"), json!([canvas, from, to]))
+        self.browser.run(include_str!("painted.js"), &json!([canvas, from, to]))
     }
 
     /// It has asked nobody but the balancer, and nothing went wrong that it or the
@@ -123,7 +123,7 @@ impl Page {
 fn prefer(browser: &Browser, features: &[(&str, &str)]) {
     let features: Vec<Value> =
         features.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
-    browser.devtools("Emulation.setEmulatedMedia", json!({ "features": features }));
+    browser.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
 }
 
 /// The selector of a container's row.

@@ -66,20 +66,24 @@ fn pictures_of_the_live_page(_: &Scope) {
     let mut stop = Stopping::begin(&shop[3]);
     page.until_state(&shop[3].name, "draining", "");
     shop[2].control("PUT", "/fail");
-    page.browser.devtools("Emulation.setScrollbarsHidden", json!({ "hidden": true }));
+    page.browser.devtools("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
+    // On a desk all of the page, on a phone what is seen first.
     for (name, width, height, theme) in [
-        ("live-light", 1440, 1190, "light"),
-        ("live-dark", 1440, 1190, "dark"),
-        ("live-phone", 375, 900, "light"),
+        ("live-light", 1440, None, "light"),
+        ("live-dark", 1440, None, "dark"),
+        ("live-phone", 375, Some(900), "light"),
     ] {
-        page.size(width, height);
+        page.size(width, height.unwrap_or(900));
+        if height.is_none() {
+            page.size(width, page.run("return document.documentElement.scrollHeight"));
+        }
         page.prefer(&[("prefers-color-scheme", theme)]);
         // It is tried again now and then.
         page.until_state(&shop[2].name, "ejected", "");
         let flying = || page.painted("flight", 0.0, 1.0);
         let busy = width;
         wait::until("requests", || flying().to_string(), || (flying() > busy).then_some(()));
-        let picture = page.browser.devtools("Page.captureScreenshot", json!({ "format": "png" }));
+        let picture = page.browser.devtools("Page.captureScreenshot", &json!({ "format": "png" }));
         let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
         fs::write(folder().join(format!("{name}.png")), bytes).unwrap();
     }
