@@ -15,7 +15,7 @@ run='' missing=''
 # What each of them is there for.
 purpose() {
     case $1 in
-    prometheus) say "nothing is scraped, so there are no metrics, rules or alerts" ;;
+    prometheus) say "nothing is scraped: there are neither metrics nor alerts" ;;
     grafana) say "there are no dashboards; what they show can be asked of Prometheus" ;;
     node-exporter) say "the dashboards' panels of the machine stay empty" ;;
     cadvisor) say "the dashboards' panels of containers' processor, memory and network stay empty" ;;
@@ -116,6 +116,8 @@ up)
     with_monitoring
     look_for_images
     if [ -z "$run" ]; then
+        look
+        say "" "The balancer is up all the same: http://localhost:$(published "$lb" 9180)/live/" >&2
         die "none of the images can be had:$missing"
     fi
     start

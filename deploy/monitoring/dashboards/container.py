@@ -91,7 +91,7 @@ def container():
         .with_panel(
             spread(
                 "Times",
-                "How many requests took how long, from handing them over to the last byte of the answer: the darker, the more.",
+                "How many requests took how long, from handing them over to the last byte of the answer: the stronger the colour, the more.",
                 'sum by (le) (rate(lb_upstream_request_duration_seconds_bucket{endpoint="$container"}[$__rate_interval]))',
                 width=8,
             )

@@ -132,7 +132,7 @@ def service():
         .with_panel(
             spread(
                 "Times",
-                "How many requests took how long: the darker, the more.",
+                "How many requests took how long: the stronger the colour, the more.",
                 'sum by (le) (rate(lb_request_duration_seconds_bucket{service="$service"}[$__rate_interval]))',
             )
         )
