@@ -60,7 +60,7 @@ impl Spans {
             span_context: context(trace.span),
             parent_span_id: trace.parent.map_or(SpanId::INVALID, SpanId::from),
             parent_span_is_remote: trace.parent.is_some(),
-            ..self.server(&trace)
+            ..self.server(trace)
         });
     }
 
