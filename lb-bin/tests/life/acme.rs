@@ -15,6 +15,8 @@ use tokio::{
 
 use crate::{
     lb::{LIMIT, Lb},
+    prometheus::Metrics,
+    reference::Reference,
     site::Site,
 };
 use pebble::Pebble;
@@ -79,4 +81,15 @@ async fn certificates_are_ordered_for_hosts_that_ask() {
     let unknown = "/.well-known/acme-challenge/unknown";
     let answer = lb.client().await.get("a.example.test", unknown).await.unwrap();
     assert_eq!(answer.status, 200, "the container may have challenges of its own");
+
+    // What happened once is shown for good.
+    for _ in 0..3 {
+        let shown = Metrics::parse(&lb.ask("/metrics").await.1).unwrap();
+        Reference::read().has(&shown).unwrap();
+        assert_eq!(shown.count("lb_acme_orders_total", &[("outcome", "issued")]), 1);
+        assert_eq!(shown.count("lb_acme_hosts", &[("state", "valid")]), 1);
+        assert_eq!(shown.count("lb_acme_hosts", &[]), 1);
+        // The exporter forgets what it hasn't heard of for a millisecond.
+        time::sleep(Duration::from_millis(2)).await;
+    }
 }
