@@ -2,7 +2,7 @@
 # What `make monitor` brings up, over real traffic: a real Prometheus finds lb-bin,
 # app-bin and node-exporter as its configuration says, and has an answer for every panel
 # and every rule (make monitor-test). Grafana and cAdvisor come from registries that a test
-# can't count on: Grafana's dashboards are read by its SDK, cAdvisor's figures are recorded.
+# can't count on: Grafana's dashboards are read by its SDK, cAdvisor's figures are written by hand.
 # Installs what is missing.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
