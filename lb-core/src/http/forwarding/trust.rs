@@ -33,7 +33,7 @@ impl Trust {
     }
 
     /// Whether it doesn't matter who the client is: all are believed.
-    pub(in crate::http) fn is_blind(&self) -> bool {
+    pub(crate) fn is_blind(&self) -> bool {
         self.0 == Who::Everybody
     }
 
