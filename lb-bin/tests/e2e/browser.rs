@@ -172,6 +172,11 @@ struct Driver {
 impl Driver {
     #[track_caller]
     fn start() -> Self {
+        // It takes a port that is free by IPv4, and ends where it isn't by IPv6.
+        (0..10).find_map(|_| Self::try_start()).expect("chromedriver says its port")
+    }
+
+    fn try_start() -> Option<Self> {
         let mut process = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())
@@ -184,8 +189,11 @@ impl Driver {
             let (_, port) = line.split_once("started successfully on port ")?;
             port.trim_end_matches('.').parse().ok()
         });
-        let port = ports.next().expect("chromedriver says its port");
-        Self { process, address: (Ipv4Addr::LOCALHOST, port).into() }
+        let Some(port) = ports.next() else {
+            let _ = process.wait();
+            return None;
+        };
+        Some(Self { process, address: (Ipv4Addr::LOCALHOST, port).into() })
     }
 
     /// Asks for something and returns the value in the answer.
