@@ -57,7 +57,7 @@ pub(super) struct Exchange {
     expectation: Option<Arc<Expectation>>,
     informer: Option<Informer>,
     carried: Option<Carried>,
-    entry: Option<Entry>,
+    entry: Option<Box<Entry>>,
     /// Its trace, if it is traced.
     recording: Option<Box<Recording>>,
     finished: bool,
@@ -72,7 +72,7 @@ pub(super) struct Carried {
 }
 
 impl Exchange {
-    pub(super) fn begin(shared: Arc<Shared>, worker: usize, entry: Option<Entry>) -> Self {
+    pub(super) fn begin(shared: Arc<Shared>, worker: usize, entry: Option<Box<Entry>>) -> Self {
         Self {
             shared,
             worker,

@@ -178,7 +178,7 @@ impl Proxy {
         informer: Option<Informer>,
     ) -> Response<ResponseBody> {
         let is_told = self.shared.access_log.is_some() || self.shared.tap.is_watched();
-        let mut entry = is_told.then(|| Entry::new(&request, Arc::clone(&self.client)));
+        let mut entry = is_told.then(|| Box::new(Entry::new(&request, Arc::clone(&self.client))));
         if let (Some(entry), Some(log)) = (&mut entry, &self.shared.access_log) {
             log.note(self.worker, entry, &request);
         }

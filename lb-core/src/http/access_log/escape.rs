@@ -187,16 +187,15 @@ pub(super) fn seconds(out: &mut Vec<u8>, time: Duration) {
 }
 
 fn escape(out: &mut Vec<u8>, text: &[u8], mode: Mode) {
-    let is_fine = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     match mode {
-        Mode::Default => runs(out, text, is_fine, hex),
-        Mode::Word => runs(out, text, |byte| is_fine(byte) && byte != b' ', hex),
-        Mode::Column => runs(out, text, |byte| is_fine(byte) && byte != b'|', hex),
-        Mode::None => runs(out, text, |byte| !matches!(byte, b'\n' | b'\r'), hex),
-        Mode::InString | Mode::Value if text.is_ascii() => json(out, text),
+        Mode::Default => runs(out, text, DEFAULT, hex),
+        Mode::Word => runs(out, text, WORD, hex),
+        Mode::Column => runs(out, text, COLUMN, hex),
+        Mode::None => runs(out, text, LINE, hex),
+        Mode::InString | Mode::Value if text.is_ascii() => runs(out, text, JSON, json),
         Mode::InString | Mode::Value => {
             for chunk in text.utf8_chunks() {
-                json(out, chunk.valid().as_bytes());
+                runs(out, chunk.valid().as_bytes(), JSON, json);
                 for &byte in chunk.invalid() {
                     // nginx lets it be, and who reads the object can't.
                     out.push(b'\\');
@@ -207,14 +206,41 @@ fn escape(out: &mut Vec<u8>, text: &[u8], mode: Mode) {
     }
 }
 
-/// Copies what `is_fine` as it is, in one piece as far as it goes.
-fn runs(
-    out: &mut Vec<u8>,
-    mut text: &[u8],
-    is_fine: impl Fn(u8) -> bool,
-    other: impl Fn(&mut Vec<u8>, u8),
-) {
-    while let Some(at) = text.iter().position(|&byte| !is_fine(byte)) {
+/// What can't stay as it is, a bit for each kind of text.
+const DEFAULT: u8 = 1;
+const WORD: u8 = 2;
+const COLUMN: u8 = 4;
+const LINE: u8 = 8;
+const JSON: u8 = 16;
+
+/// The kinds of text that each byte can't be part of: looked up, as it is asked of every
+/// byte that is written.
+static BARRED: [u8; 256] = {
+    let mut barred = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        let mut kinds = match byte {
+            b'"' | b'\\' => DEFAULT | WORD | COLUMN | JSON,
+            0..=0x1f => DEFAULT | WORD | COLUMN | JSON,
+            0x7f..=0xff => DEFAULT | WORD | COLUMN,
+            b' ' => WORD,
+            b'|' => COLUMN,
+            _ => 0,
+        };
+        if matches!(byte, b'\n' | b'\r') {
+            kinds |= LINE;
+        }
+        barred[byte as usize] = kinds;
+        if byte == u8::MAX {
+            break barred;
+        }
+        byte += 1;
+    }
+};
+
+/// Copies what can be part of this kind in one piece, as far as it goes.
+fn runs(out: &mut Vec<u8>, mut text: &[u8], kind: u8, other: impl Fn(&mut Vec<u8>, u8)) {
+    while let Some(at) = text.iter().position(|&byte| BARRED[usize::from(byte)] & kind != 0) {
         out.extend_from_slice(&text[..at]);
         other(out, text[at]);
         text = &text[at + 1..];
@@ -222,9 +248,8 @@ fn runs(
     out.extend_from_slice(text);
 }
 
-fn json(out: &mut Vec<u8>, text: &[u8]) {
-    let is_fine = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    runs(out, text, is_fine, |out, byte| match byte {
+fn json(out: &mut Vec<u8>, byte: u8) {
+    match byte {
         b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
         b'\n' => out.extend_from_slice(b"\\n"),
         b'\r' => out.extend_from_slice(b"\\r"),
@@ -233,7 +258,7 @@ fn json(out: &mut Vec<u8>, text: &[u8]) {
             out.extend_from_slice(b"\\u00");
             out.extend_from_slice(&hex_digits(byte));
         }
-    });
+    }
 }
 
 fn hex(out: &mut Vec<u8>, byte: u8) {

@@ -78,7 +78,10 @@ impl Writer {
 
     /// Something has come together.
     pub(super) fn wake(&self) {
-        if !self.told.pending.swap(true, Ordering::AcqRel) {
+        // Mostly it is told already, and workers need not fight over that. Whoever has
+        // locked a lane since the thread did knows what that knew.
+        let pending = &self.told.pending;
+        if !pending.load(Ordering::Relaxed) && !pending.swap(true, Ordering::AcqRel) {
             self.thread.unpark();
         }
     }
