@@ -15,7 +15,7 @@ pub(crate) struct Shown {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Explain {
     /// A container, by its name, its id, or 4 digits or more with which that begins; or
-    /// a host, as app.local or app.local:8080; or a URL, as https://app.local/path.
+    /// a host, as app.local or app.local:8080; or a URL, as `https://app.local/path`.
     #[arg(value_name = "CONTAINER|HOST|URL")]
     of: String,
 
