@@ -96,6 +96,7 @@ report() {
     printf '%s' "$greetings"
     cat <<TEXT
 
+Live    http://localhost:$(published "$lb" 9180)/live/
 Admin   http://localhost:$(published "$lb" 9180)   /endpoints /metrics /readyz /healthz
 Next    for i in 1 2 3 4 5; do curl $url; echo; done
         make load
