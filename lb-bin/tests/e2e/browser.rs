@@ -97,7 +97,10 @@ impl Browser {
     /// Runs it again and again until it returns something that is true.
     #[track_caller]
     pub(crate) fn until<T: DeserializeOwned>(&self, script: &str, arguments: &Value) -> T {
-        let state = || self.run("return document.body.innerText", &json!([]));
+        let state = || {
+            let text: String = self.run("return document.body.innerText", &json!([]));
+            format!("{text}\n{}", self.complaints().join("\n"))
+        };
         let found = wait::until(script, state, || {
             let found: Value = self.run(script, arguments);
             (!matches!(&found, Value::Null | Value::Bool(false))).then_some(found)
