@@ -279,15 +279,10 @@ fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     typed(status, PLAIN, text)
 }
 
-/// What it takes for the page, and nothing from anywhere else.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
-    frame-ancestors 'none'";
-
 fn page(kind: &'static str, content: &'static str) -> Response<Full<Bytes>> {
     let mut response = typed(StatusCode::OK, kind, content);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(live::POLICY));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // It belongs to the version that runs.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));

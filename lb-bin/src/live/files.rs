@@ -5,6 +5,13 @@ pub(crate) fn file(name: &str) -> Option<(&'static str, &'static str)> {
     FILES.iter().find(|(known, ..)| *known == name).map(|(_, kind, text)| (*kind, *text))
 }
 
+/// What the page may load: what it takes, and nothing from anywhere else. The hash is that
+/// of the script within the page.
+pub(crate) const POLICY: &str = "default-src 'none'; \
+    script-src 'self' 'sha256-LG75UtypsI75I2awty/lHtI9fNvcpu6BiQCYEJxv+tc='; \
+    style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'none'";
+
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SVG: &str = "image/svg+xml";
@@ -37,7 +44,6 @@ const FILES: &[(&str, &str, &str)] = &[
     script!("scene.js"),
     script!("shapes.js"),
     script!("table.js"),
-    script!("theme.js"),
 ];
 
 #[cfg(test)]
@@ -45,7 +51,10 @@ const FILES: &[(&str, &str, &str)] = &[
 mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
-    use super::FILES;
+    use aws_lc_rs::digest::{SHA256, digest};
+    use base64::{Engine, prelude::BASE64_STANDARD};
+
+    use super::{FILES, POLICY, file};
 
     #[test]
     fn every_file_of_the_page_is_served() {
@@ -57,5 +66,13 @@ mod tests {
             .map(|(name, ..)| if name.is_empty() { "index.html" } else { name }.to_owned())
             .collect();
         assert_eq!(served, there);
+    }
+    #[test]
+    fn the_script_within_the_page_may_run() {
+        let (_, page) = file("").unwrap();
+        let (_, rest) = page.split_once("<script>").unwrap();
+        let (script, _) = rest.split_once("</script>").unwrap();
+        let hash = BASE64_STANDARD.encode(digest(&SHA256, script.as_bytes()));
+        assert!(POLICY.contains(&format!("'sha256-{hash}'")), "POLICY has to have {hash}");
     }
 }

@@ -23,7 +23,7 @@ use lb_core::{http::Plane, server::Connections};
 use lb_docker::Status;
 use tokio::{sync::mpsc, time};
 
-pub(crate) use files::file;
+pub(crate) use files::{POLICY, file};
 use state::State;
 use traffic::Traffic;
 

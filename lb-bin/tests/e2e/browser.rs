@@ -20,6 +20,10 @@ use crate::{Lack, docker::output, wait};
 /// How long a command may take. Some start the browser.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// What Chromium says of all that it was loading when a network of the machine, such as
+/// that of a container, came or went.
+const NETWORK_CHANGED: &str = "net::ERR_NETWORK_CHANGED";
+
 /// What a case needs that looks at a page.
 pub(crate) fn needs() -> Result<(), Lack> {
     for (program, package) in [("chromedriver", "chromium-driver"), ("chromium", "chromium")] {
@@ -83,7 +87,13 @@ impl Browser {
 
     #[track_caller]
     pub(crate) fn open(&self, url: &str) {
-        self.post("url", &json!({ "url": url }));
+        let path = format!("/session/{}/url", self.session);
+        wait::until(&format!("{url} to be opened"), String::new, || {
+            match self.driver.command("POST", &path, Some(&json!({ "url": url }))) {
+                Err(error) if error.contains(NETWORK_CHANGED) => None,
+                answer => Some(answer.unwrap()),
+            }
+        });
     }
 
     /// Runs the body of a function, whose arguments are `arguments`, and returns what
@@ -122,11 +132,13 @@ impl Browser {
         self.post("actions", &json!({ "actions": [keyboard] }));
     }
 
-    /// What the page and the browser have complained of since this was last asked.
+    /// What the page and the browser have complained of since this was last asked, but
+    /// for what comes of the networks of other containers.
     #[track_caller]
     pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.post("se/log", &json!({ "type": "browser" }));
-        log.as_array().unwrap().iter().map(|entry| entry["message"].to_string()).collect()
+        let all = log.as_array().unwrap().iter().map(|entry| entry["message"].to_string());
+        all.filter(|message| !message.contains(NETWORK_CHANGED)).collect()
     }
 
     #[track_caller]

@@ -5,13 +5,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::json;
 
 use super::{Page, row_of};
-use crate::{browser::needs, lb::Lb, scope::Scope, wait};
+use crate::{
+    browser::{Browser, needs},
+    lb::Lb,
+    scope::Scope,
+    wait,
+};
 
 super::super::cases! {
     a_container_is_on_the_page_within_a_second_of_being_routable if needs,
     the_page_counts_requests_where_they_were_answered if needs,
     a_container_that_is_killed_is_down_on_the_page_and_then_gone if needs,
     the_page_lists_what_is_not_routed_and_why_as_text if needs,
+    a_page_whose_files_do_not_come_is_loaded_anew if needs,
     the_page_finds_a_balancer_that_restarts if needs,
     a_page_that_is_paused_stands_still if needs,
 }
@@ -147,6 +153,27 @@ fn the_page_lists_what_is_not_routed_and_why_as_text(scope: &Scope) {
     );
     assert_eq!((images, title.as_str()), (Vec::new(), "lb live"));
     page.is_content();
+}
+
+fn a_page_whose_files_do_not_come_is_loaded_anew(scope: &Scope) {
+    let host = scope.host("app");
+    scope.app("a").hosts(&["app"]).start();
+    let lb = Lb::start();
+    lb.ready(&host, 1);
+    for missing in ["*/model.js", "*/page.js", "*/page.css"] {
+        let browser = Browser::start();
+        browser.devtools("Network.enable", &json!({}));
+        browser.devtools("Network.setBlockedURLs", &json!({ "urls": [missing] }));
+        browser.open(&format!("http://{}/live/", lb.admin));
+        let loaded = "return document.readyState === 'complete' && performance.timeOrigin";
+        let first: f64 = browser.until(loaded, &json!([]));
+        let again = "return document.readyState === 'complete'
+            && performance.timeOrigin !== arguments[0]";
+        let _: bool = browser.until(again, &json!([first]));
+        browser.devtools("Network.setBlockedURLs", &json!({ "urls": [] }));
+        let page = Page { browser };
+        page.until_there();
+    }
 }
 
 fn the_page_finds_a_balancer_that_restarts(scope: &Scope) {

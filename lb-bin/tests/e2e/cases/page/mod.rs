@@ -19,7 +19,7 @@ struct Page {
 }
 
 impl Page {
-    /// Opens it and waits until it is told something.
+    /// Opens it and waits until it is all there and told something.
     #[track_caller]
     fn open(lb: &View) -> Self {
         Self::of(Browser::start(), lb)
@@ -30,8 +30,18 @@ impl Page {
     fn of(browser: Browser, lb: &View) -> Self {
         browser.open(&format!("http://{}/live/", lb.admin));
         let page = Self { browser };
-        page.until_link_is("live");
+        page.until_there();
         page
+    }
+
+    /// Waits until all of its files are, and the balancer has told it something.
+    #[track_caller]
+    fn until_there(&self) {
+        let script = "
+            return document.readyState === 'complete'
+                && document.styleSheets.length === 1
+                && document.getElementById('link').dataset.state === 'live'";
+        let _: bool = self.browser.until(script, &json!([]));
     }
 
     /// Waits until its connection to the balancer is in this state.
