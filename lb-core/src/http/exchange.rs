@@ -399,6 +399,7 @@ impl Exchange {
             sent: self.sent,
             // A tunnel has no end but this one.
             complete: complete || self.status == StatusCode::SWITCHING_PROTOCOLS,
+            ended: now,
             took: now.saturating_duration_since(self.started),
             attempts: self.attempts,
             attempt: self.tried(now, status),

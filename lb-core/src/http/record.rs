@@ -1,4 +1,8 @@
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ::http::StatusCode;
 
@@ -17,6 +21,7 @@ pub(super) struct Record<'a> {
     pub(super) sent: u64,
     /// Whether that was all of it.
     pub(super) complete: bool,
+    pub(super) ended: Instant,
     /// From the head of the request to the end.
     pub(super) took: Duration,
     pub(super) attempts: u32,

@@ -11,7 +11,7 @@ use std::{
 use ::http::{Method, StatusCode};
 
 use super::{access_log::Entry, record::Record};
-use crate::{clock, sync::lock};
+use crate::sync::lock;
 
 /// Where requests can be watched as they end. While nobody does, that costs a look at
 /// a flag.
@@ -136,7 +136,7 @@ impl Tap {
         if let Some(place) = place {
             let sample = Sample {
                 end: end.clone(),
-                at: clock::now(),
+                at: record.ended,
                 client: entry.client(),
                 method: entry.method().clone(),
                 path: beginning(entry.path(), PATH).to_owned(),
@@ -206,6 +206,7 @@ mod tests {
             received: 0,
             sent: 7,
             complete: true,
+            ended: Instant::now(),
             took: Duration::from_millis(2),
             attempts: 0,
             attempt: None,

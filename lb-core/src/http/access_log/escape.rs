@@ -100,16 +100,8 @@ impl<'a> Field<'a> {
 
     /// The same in parts that follow each other.
     pub(super) fn texts<'t>(self, parts: impl IntoIterator<Item = &'t [u8]>) {
-        let Self { out, mode } = self;
-        if mode == Mode::Value {
-            out.push(b'"');
-        }
-        for part in parts {
-            escape(out, part, mode);
-        }
-        if mode == Mode::Value {
-            out.push(b'"');
-        }
+        let mode = self.mode;
+        self.print(|out| parts.into_iter().for_each(|part| escape(out, part, mode)));
     }
 
     /// The same, in small letters.
@@ -127,10 +119,7 @@ impl<'a> Field<'a> {
 
     /// Text of ours, in which there is nothing to escape.
     pub(super) fn plain(self, text: &str) {
-        let quote: &[u8] = if self.mode == Mode::Value { b"\"" } else { b"" };
-        self.out.extend_from_slice(quote);
-        self.out.extend_from_slice(text.as_bytes());
-        self.out.extend_from_slice(quote);
+        self.print(|out| out.extend_from_slice(text.as_bytes()));
     }
 
     /// The same, if there is any.
@@ -143,6 +132,11 @@ impl<'a> Field<'a> {
 
     pub(super) fn number(self, number: u64) {
         digits(self.out, number);
+    }
+
+    /// One that is written out already.
+    pub(super) fn digits(self, digits: &str) {
+        self.out.extend_from_slice(digits.as_bytes());
     }
 
     /// A number that is written here, if there is one.
@@ -159,14 +153,22 @@ impl<'a> Field<'a> {
 
     /// What is written here is a text of ours.
     pub(super) fn print(self, print: impl FnOnce(&mut Vec<u8>)) {
-        let quote: &[u8] = if self.mode == Mode::Value { b"\"" } else { b"" };
-        self.out.extend_from_slice(quote);
-        print(self.out);
-        self.out.extend_from_slice(quote);
+        let Self { out, mode } = self;
+        if mode == Mode::Value {
+            out.push(b'"');
+        }
+        print(out);
+        if mode == Mode::Value {
+            out.push(b'"');
+        }
     }
 }
 
 pub(super) fn digits(out: &mut Vec<u8>, mut number: u64) {
+    // Most are small, and `push` is much less than a copy.
+    if number < 10 {
+        return out.push(b'0' + number as u8);
+    }
     let mut text = [0; 20];
     let mut at = text.len();
     loop {
@@ -187,12 +189,28 @@ pub(super) fn seconds(out: &mut Vec<u8>, time: Duration) {
 }
 
 fn escape(out: &mut Vec<u8>, text: &[u8], mode: Mode) {
+    let barred = match mode {
+        Mode::Default => DEFAULT,
+        Mode::Word => WORD,
+        Mode::Column => COLUMN,
+        Mode::InString | Mode::Value => JSON | BEYOND_ASCII,
+        Mode::None => LINE,
+    };
+    // As it nearly always is. To look at all of it is quicker than to stop early.
+    if text.iter().fold(0, |kinds, &byte| kinds | BARRED[usize::from(byte)]) & barred == 0 {
+        out.extend_from_slice(text);
+    } else {
+        escape_some(out, text, mode);
+    }
+}
+
+#[cold]
+fn escape_some(out: &mut Vec<u8>, text: &[u8], mode: Mode) {
     match mode {
         Mode::Default => runs(out, text, DEFAULT, hex),
         Mode::Word => runs(out, text, WORD, hex),
         Mode::Column => runs(out, text, COLUMN, hex),
         Mode::None => runs(out, text, LINE, hex),
-        Mode::InString | Mode::Value if text.is_ascii() => runs(out, text, JSON, json),
         Mode::InString | Mode::Value => {
             for chunk in text.utf8_chunks() {
                 runs(out, chunk.valid().as_bytes(), JSON, json);
@@ -212,6 +230,8 @@ const WORD: u8 = 2;
 const COLUMN: u8 = 4;
 const LINE: u8 = 8;
 const JSON: u8 = 16;
+/// It is text that can stay, or no text at all.
+const BEYOND_ASCII: u8 = 32;
 
 /// The kinds of text that each byte can't be part of: looked up, as it is asked of every
 /// byte that is written.
@@ -222,7 +242,8 @@ static BARRED: [u8; 256] = {
         let mut kinds = match byte {
             b'"' | b'\\' => DEFAULT | WORD | COLUMN | JSON,
             0..=0x1f => DEFAULT | WORD | COLUMN | JSON,
-            0x7f..=0xff => DEFAULT | WORD | COLUMN,
+            0x7f => DEFAULT | WORD | COLUMN,
+            0x80..=0xff => DEFAULT | WORD | COLUMN | BEYOND_ASCII,
             b' ' => WORD,
             b'|' => COLUMN,
             _ => 0,

@@ -4,7 +4,7 @@ use std::{
     io::Write,
     net::{IpAddr, SocketAddr},
     sync::OnceLock,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ::http::{StatusCode, Version};
@@ -29,9 +29,11 @@ use crate::http::{
 };
 
 /// What time it is, in the ways to write it. Those that have no part of a second are
-/// written once for each.
+/// written once for each, and so often is the clock on the wall looked at.
 #[derive(Default)]
 pub(super) struct Stamps {
+    /// When that was, and how many milliseconds of its second were over then.
+    looked: Option<(Instant, u32)>,
     millis: i64,
     second: i64,
     local: String,
@@ -39,8 +41,22 @@ pub(super) struct Stamps {
 }
 
 impl Stamps {
-    pub(super) fn now(&mut self) {
-        self.at(Timestamp::now(), TimeZone::system);
+    pub(super) fn now(&mut self, now: Instant) {
+        self.look(now, Timestamp::now);
+    }
+
+    pub(super) fn look(&mut self, now: Instant, wall: impl FnOnce() -> Timestamp) {
+        if let Some((looked, over)) = self.looked {
+            let since = now.saturating_duration_since(looked);
+            let over = over + since.subsec_millis();
+            if since.as_secs() == 0 && over < 1000 {
+                self.millis = self.second * 1000 + i64::from(over);
+                return;
+            }
+        }
+        let wall = wall();
+        self.looked = Some((now, wall.subsec_millisecond().unsigned_abs()));
+        self.at(wall, TimeZone::system);
     }
 
     pub(super) fn at(&mut self, now: Timestamp, zone: impl FnOnce() -> TimeZone) {
@@ -61,7 +77,10 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &Entry, record: &Record<'_>, stamp
     let line = Line { entry, notes, record, stamps };
     for segment in notes.format.segments() {
         match segment {
-            Segment::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Segment::Text(text) => match text.as_bytes() {
+                [byte] => out.push(*byte),
+                bytes => out.extend_from_slice(bytes),
+            },
             Segment::Value { variable, mode, slot } => {
                 line.value(variable, *slot, Field::new(out, *mode));
             }
@@ -166,7 +185,7 @@ impl Line<'_> {
             | Variable::SslAlpnProtocol
             | Variable::SslSessionReused => self.tls(variable, field),
 
-            Variable::Status => field.number(record.status.as_u16().into()),
+            Variable::Status => field.digits(record.status.as_str()),
             Variable::BodyBytesSent => field.number(record.sent),
             Variable::BytesSent => field.number(notes.answer_head + record.sent),
             Variable::ResponseFlags => field.plain_if(record.reason),

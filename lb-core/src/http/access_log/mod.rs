@@ -133,7 +133,7 @@ impl AccessLog {
             self.0.writer.dropped.increment(1);
             return;
         }
-        stamps.now();
+        stamps.now(record.ended);
         line::write(lines, entry, record, stamps);
         drop(buffer);
         self.0.writer.wake();

@@ -1,4 +1,8 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use jiff::{Timestamp, tz::TimeZone};
@@ -76,6 +80,12 @@ impl Sample {
     }
 
     fn line(&self, format: &LogFormat) -> String {
+        let mut stamps = Stamps::default();
+        stamps.at(Timestamp::from_millisecond(1_795_970_880_042).unwrap(), || TimeZone::UTC);
+        self.line_at(format, &stamps)
+    }
+
+    fn line_at(&self, format: &LogFormat, stamps: &Stamps) -> String {
         let mut entry = Entry::new(&self.request, Arc::new(self.client.clone()));
         entry.note(&self.request, Arc::new(format.clone()));
         if let Some(origin) = self.origin {
@@ -95,16 +105,15 @@ impl Sample {
             received: self.received,
             sent: 45,
             complete: self.complete,
+            ended: Instant::now(),
             took: Duration::from_micros(2_900),
             attempts: self.attempt.iter().chain(&self.failed).fold(0, |count, _| count + 1),
             attempt: self.attempt,
             reason: self.reason,
             failed: false,
         };
-        let mut stamps = Stamps::default();
-        stamps.at(Timestamp::from_millisecond(1_795_970_880_042).unwrap(), || TimeZone::UTC);
         let mut out = Vec::new();
-        line::write(&mut out, &entry, &record, &stamps);
+        line::write(&mut out, &entry, &record, stamps);
         assert_eq!(out.pop(), Some(b'\n'));
         String::from_utf8_lossy(&out).into_owned()
     }
@@ -137,6 +146,29 @@ fn attempt(address: &str, status: Option<u16>, first_byte: Option<u64>) -> Try {
 
 fn preset(name: &str) -> LogFormat {
     name.parse().unwrap()
+}
+
+#[test]
+fn the_clock_on_the_wall_is_looked_at_once_a_second() {
+    let (begun, looks) = (Instant::now(), Cell::new(0));
+    let mut stamps = Stamps::default();
+    let format: LogFormat = "$msec $status".parse().unwrap();
+    let mut written = |after: u64, wall: i64| {
+        stamps.look(begun + Duration::from_millis(after), || {
+            looks.set(looks.get() + 1);
+            Timestamp::from_millisecond(wall).unwrap()
+        });
+        let line = Sample::usual().line_at(&format, &stamps);
+        (line.split(' ').next().unwrap().to_owned(), looks.get())
+    };
+    let expected = |time: &str, looks| (time.to_owned(), looks);
+    assert_eq!(written(0, 7_000_400), expected("7000.400", 1));
+    assert_eq!(written(599, 0), expected("7000.999", 1));
+    // What ended before, but is told later.
+    assert_eq!(written(100, 0), expected("7000.500", 1));
+    assert_eq!(written(600, 7_001_001), expected("7001.001", 2));
+    // It has been put back meanwhile.
+    assert_eq!(written(5_000, 3_000_000), expected("3000.000", 3));
 }
 
 #[test]
