@@ -76,7 +76,7 @@ async fn nginx(folder: &Path, site: SocketAddr, format: &str, escape: &str) -> (
     let address = benches::contest::free().unwrap();
     let shown = folder.display();
     let configuration = format!(
-        "daemon off; pid {shown}/pid; error_log {shown}/errors; worker_processes 1; events {{}}
+        "daemon off; master_process off; pid {shown}/pid; error_log {shown}/errors; events {{}}
          http {{
              client_body_temp_path {shown}/1; proxy_temp_path {shown}/2; fastcgi_temp_path {shown}/3;
              uwsgi_temp_path {shown}/4; scgi_temp_path {shown}/5;
