@@ -121,7 +121,7 @@ impl Proxy {
         guard: impl Send + Sync + 'static,
     ) -> Self {
         Self {
-            client: Arc::new(Client::new(Some(peer), local)),
+            client: Arc::new(Client::connected(peer, local)),
             guard: Some(Arc::new(guard)),
             ..self.clone()
         }
