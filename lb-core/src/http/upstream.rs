@@ -487,6 +487,13 @@ fn failed(error: hyper::Error, is_shared: bool) -> Unanswered {
     }
 }
 
+/// What was reused since somebody last asked is counted, though nobody will ask again.
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.metrics.reused.increment(self.reused());
+    }
+}
+
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstream")
