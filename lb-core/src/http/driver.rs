@@ -232,7 +232,7 @@ impl Driver {
                 let (id, address, _) = &key;
                 // It may merely be spoken to in another way from now on.
                 let ended = known.contains(id) && !there.contains(&(id, *address));
-                if entry.wanted && !ended {
+                if entry.is_wanted() && !ended {
                     self.drains.begin(&entry.upstream, clock::now());
                 }
                 entry.retire(ended);
@@ -263,7 +263,7 @@ impl Driver {
                 self.suspects.clone(),
             );
             let readiness = self.readiness.get(&endpoint.source).cloned();
-            Entry::new(upstream, clock::now(), readiness.unwrap_or_else(Histogram::noop))
+            Entry::new(upstream, readiness.unwrap_or_else(Histogram::noop))
         });
         entry.upstream.set_down(matches!(endpoint.state, State::Down(_)));
         match endpoint.state {
@@ -272,10 +272,10 @@ impl Driver {
             // What it was told before still holds.
             State::Down(_) => {}
         }
-        if wanted == entry.wanted {
+        if wanted == entry.is_wanted() {
             return;
         }
-        entry.wanted = wanted;
+        entry.set_wanted(wanted, clock::now());
         if wanted {
             self.drains.end(&entry.upstream);
             self.probe(key);
@@ -290,7 +290,7 @@ impl Driver {
     /// Starts probing an endpoint that is wanted and not being probed.
     fn probe(&mut self, key: &Key) {
         let Some(entry) = self.upstreams.get_mut(key) else { return };
-        if !entry.wanted || entry.probe.is_some() {
+        if !entry.is_wanted() || entry.probe.is_some() {
             return;
         }
         let upstream = Arc::clone(&entry.upstream);
@@ -324,7 +324,7 @@ impl Driver {
     fn accepts(&mut self, Probed { upstream, attempts, took }: &Probed) {
         let Some(entry) = self.upstreams.get_mut(&upstream.key()) else { return };
         // It may have been unwanted, or replaced, since the probe reported.
-        if !entry.wanted || !Arc::ptr_eq(&entry.upstream, upstream) {
+        if !entry.is_wanted() || !Arc::ptr_eq(&entry.upstream, upstream) {
             return;
         }
         // A later probe, if this one reported late, has nothing left to find.

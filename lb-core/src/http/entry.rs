@@ -12,28 +12,41 @@ use super::upstream::Upstream;
 pub(super) struct Entry {
     pub(super) upstream: Arc<Upstream>,
     /// Whether its source wants it used.
-    pub(super) wanted: bool,
+    wanted: bool,
     /// The probe under way.
     pub(super) probe: Option<AbortHandle>,
-    /// Until it is ready for the first time: since when it is known, and where it
-    /// counts how long that took.
-    unready: Option<(Instant, Histogram)>,
+    /// When that was so for the first time.
+    since: Option<Instant>,
+    /// Until it is ready for the first time: where it counts how long that took.
+    readiness: Option<Histogram>,
 }
 
 /// How long after an endpoint has ended its last answers may take to get here.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl Entry {
-    /// One that is known as of `now`.
-    pub(super) fn new(upstream: Upstream, now: Instant, readiness: Histogram) -> Self {
-        let unready = Some((now, readiness));
-        Self { upstream: Arc::new(upstream), wanted: false, probe: None, unready }
+    /// One that nobody wants used yet.
+    pub(super) fn new(upstream: Upstream, readiness: Histogram) -> Self {
+        let readiness = Some(readiness);
+        Self { upstream: Arc::new(upstream), wanted: false, since: None, probe: None, readiness }
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
+    /// Its source wants it used as of `now`, or doesn't any more.
+    pub(super) fn set_wanted(&mut self, wanted: bool, now: Instant) {
+        self.wanted = wanted;
+        if wanted {
+            self.since.get_or_insert(now);
+        }
     }
 
     /// It has accepted a connection.
     pub(super) fn became_ready(&mut self, now: Instant) {
-        if let Some((known, readiness)) = self.unready.take() {
-            readiness.record(now.saturating_duration_since(known));
+        if let (Some(since), Some(readiness)) = (self.since, self.readiness.take()) {
+            readiness.record(now.saturating_duration_since(since));
         }
     }
 
@@ -59,5 +72,42 @@ impl Entry {
                 upstream.cut_off();
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use ::metrics::HistogramFn;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::registry::Transport;
+
+    #[derive(Default)]
+    struct Recorded(Mutex<Vec<f64>>);
+
+    impl HistogramFn for Recorded {
+        fn record(&self, value: f64) {
+            crate::sync::lock(&self.0).push(value);
+        }
+    }
+
+    #[test]
+    fn it_takes_from_when_it_is_wanted_to_when_it_is_ready() {
+        let recorded = Arc::<Recorded>::default();
+        let address = "127.0.0.1:80".parse().unwrap();
+        let key = ("1".into(), address, Transport::default());
+        let upstream = Upstream::new(key, "1".into(), 1, mpsc::unbounded_channel().0);
+        let mut entry = Entry::new(upstream, Histogram::from_arc(Arc::clone(&recorded)));
+        // It is known for an hour before it is healthy, and wanted in vain for a second.
+        let began = Instant::now() + Duration::from_secs(3600);
+        entry.set_wanted(true, began);
+        entry.set_wanted(false, began + Duration::from_secs(1));
+        entry.set_wanted(true, began + Duration::from_secs(2));
+        entry.became_ready(began + Duration::from_secs(3));
+        entry.became_ready(began + Duration::from_secs(9));
+        assert_eq!(*crate::sync::lock(&recorded.0), [3.0]);
     }
 }
