@@ -93,13 +93,18 @@ pub(super) async fn forward(
         exchange.attempted(upstream, started);
         let mut handed = started;
         let connected = match upstream.pooled(worker, client, repeatable, surprised) {
-            Some(connection) => Ok(connection),
+            Some(connection) => {
+                exchange.reuses();
+                Ok(connection)
+            }
             None => {
                 let options = &service.options;
                 let connected =
                     upstream.connect(worker, client, options, surprised, &metrics.connect).await;
                 handed = clock::now();
-                exchange.connected(handed.saturating_duration_since(started));
+                if connected.is_ok() {
+                    exchange.connected(handed.saturating_duration_since(started));
+                }
                 connected
             }
         };

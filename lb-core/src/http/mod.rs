@@ -22,6 +22,7 @@
 mod access_log;
 mod body;
 mod client;
+mod clip;
 mod connection;
 mod controls;
 mod dial;

@@ -169,7 +169,9 @@ impl FromStr for LogFormat {
     }
 }
 
-/// The text that makes the same one, with the same [`Escape`].
+/// The text that makes the same one, with the same [`Escape`]; but for `logstalgia`, which
+/// only its name makes, and for a `$` without a name, which only
+/// [`of_nginx`](LogFormat::of_nginx) takes.
 impl fmt::Display for LogFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for segment in &self.0.segments {
@@ -367,7 +369,12 @@ impl Compiler {
             },
             // Who forges one must not get more than one field.
             Style::Any | Style::Only(Escape::Default) => match variable {
-                Some(Variable::HttpHost | Variable::Host | Variable::SslServerName) => Mode::Word,
+                Some(
+                    Variable::HttpHost
+                    | Variable::Host
+                    | Variable::SslServerName
+                    | Variable::RemoteUser,
+                ) => Mode::Word,
                 _ => Mode::Default,
             },
         }

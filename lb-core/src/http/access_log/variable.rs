@@ -259,12 +259,12 @@ pub(super) const NAMES: &[Name] = &[
     (
         "upstream_status",
         Variable::UpstreamStatus,
-        "what each of them answered; 502 or 504 if nothing",
+        "what each of them answered; 502 or 504 if nothing, `-` if that is not its doing",
     ),
     (
         "upstream_connect_time",
         Variable::UpstreamConnectTime,
-        "seconds to open a connection to each, 0.000 if one was open",
+        "seconds to open a connection to each, 0.000 if one was open, `-` if it failed",
     ),
     ("upstream_header_time", Variable::UpstreamHeaderTime, "seconds until the head of each answer"),
     (
@@ -389,25 +389,11 @@ fn named(rest: &str) -> Option<Box<str>> {
 fn near(name: &str) -> Vec<&'static str> {
     let known = NAMES.iter().map(|(known, ..)| *known);
     let mut near: Vec<_> = known
-        .map(|known| (distance(name, known), known))
+        .map(|known| (strsim::levenshtein(name, known), known))
         .filter(|(distance, known)| *distance <= (known.len() / 3).min(3))
         .collect();
     near.sort_unstable();
     near.into_iter().map(|(_, known)| known).take(3).collect()
-}
-
-/// Letters to add, take away or change, to get from one to the other (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, mine) in one.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
-        for (place, theirs) in other.bytes().enumerate() {
-            let change = diagonal + usize::from(mine != theirs);
-            diagonal = row[place + 1];
-            row[place + 1] = change.min(diagonal + 1).min(row[place] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
@@ -538,6 +524,5 @@ mod tests {
             };
             assert_eq!(found.first().copied().unwrap_or_default(), near, "{typed}");
         }
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

@@ -227,8 +227,9 @@ impl Plane {
 
         let (mut head, ()) = request.into_parts();
         let named = head.headers.contains_key(X_FORWARDED_FOR);
-        let sent = head::to_upstream(&mut head, &stand_in, &options.forwarding);
-        explanation.speaks_for = sent.origin;
+        let word = options.forwarding.word(&head.headers, &stand_in);
+        explanation.speaks_for = word.origin;
+        head::to_upstream(&mut head, &stand_in, word, &options.forwarding);
         // What is said of nobody in particular counts only where it comes first.
         let known = stand_in.address.is_some() && (inquiry.client.is_some() || named);
         let headers = known.then_some(&head.headers);
