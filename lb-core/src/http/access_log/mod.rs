@@ -1,9 +1,11 @@
 //! The access log: a line for each request that has ended.
 
+mod compile;
 mod entry;
 mod escape;
 mod format;
 mod line;
+mod names;
 mod presets;
 mod variable;
 mod writer;

@@ -412,11 +412,11 @@ fn presets_look_as_they_are_shown() {
 #[test]
 fn the_table_of_variables_is_whole() {
     let shown = std::fs::read_to_string(DOCS).unwrap();
-    let table: String = variable::NAMES
+    let table: String = names::NAMES
         .iter()
         .map(|(name, _, meaning)| format!("| `${name}` | {meaning} |\n"))
         .chain(
-            variable::PREFIXES
+            names::PREFIXES
                 .iter()
                 .map(|(prefix, _, meaning)| format!("| `${prefix}`*NAME* | {meaning} |\n")),
         )
