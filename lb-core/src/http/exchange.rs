@@ -188,7 +188,7 @@ impl Exchange {
     }
 
     /// The head of an answer has come to what was handed over then.
-    pub(super) fn heard(&mut self, handed: Instant, status: StatusCode) {
+    pub(super) fn first_byte(&mut self, handed: Instant, status: StatusCode) {
         if let Some(recording) = &mut self.recording {
             recording.first_byte(status);
         }
@@ -220,7 +220,7 @@ impl Exchange {
     }
 
     /// An endpoint answers with these headers.
-    pub(super) fn hears(&mut self, headers: &HeaderMap) {
+    pub(super) fn endpoint_answers(&mut self, headers: &HeaderMap) {
         if let Some(entry) = &mut self.entry {
             entry.hears(headers);
         }

@@ -147,7 +147,7 @@ pub(super) async fn forward(
         let asked = upstream.ask(worker, &mut connection, outgoing, patience, leave);
         let unanswered = match asked.await {
             Ok(response) => {
-                exchange.heard(handed, response.status());
+                exchange.first_byte(handed, response.status());
                 return Ok((response, Carried { target, lease, connection: Some(connection) }));
             }
             Err(unanswered) => unanswered,

@@ -338,7 +338,7 @@ impl Answer {
             carried.connection = None;
         }
         let version = response.version();
-        exchange.hears(response.headers());
+        exchange.endpoint_answers(response.headers());
         head::to_client(response.headers_mut(), upgraded);
         if closes && !upgraded {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
