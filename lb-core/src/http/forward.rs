@@ -21,7 +21,8 @@ use super::{
     queue,
     table::{Service, Target},
     trace::why_not_connected,
-    upstream::{Admission, Trial, Unanswered, Upstream},
+    unanswered::Unanswered,
+    upstream::{Admission, Trial, Upstream},
 };
 use crate::{
     balance::{PickContext, affinity},

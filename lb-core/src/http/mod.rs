@@ -41,6 +41,7 @@ mod head;
 mod https;
 mod journal;
 mod lane;
+mod managed;
 mod options;
 mod outgoing;
 mod plane;
