@@ -28,7 +28,6 @@ mod controls;
 mod dial;
 mod drains;
 mod driver;
-mod entry;
 mod error;
 mod exchange;
 mod expectation;
@@ -58,6 +57,7 @@ mod table;
 mod tap;
 mod timeouts;
 mod trace;
+mod unanswered;
 mod upgrade;
 mod upstream;
 #[cfg(feature = "tls")]

@@ -9,7 +9,7 @@ use tokio::{task::AbortHandle, time};
 use super::upstream::Upstream;
 
 /// An upstream in the eyes of the driver.
-pub(super) struct Entry {
+pub(super) struct ManagedUpstream {
     pub(super) upstream: Arc<Upstream>,
     /// Whether its source wants it used.
     wanted: bool,
@@ -24,7 +24,7 @@ pub(super) struct Entry {
 /// How long after an endpoint has ended its last answers may take to get here.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-impl Entry {
+impl ManagedUpstream {
     /// One that nobody wants used yet.
     pub(super) fn new(upstream: Upstream, readiness: Histogram) -> Self {
         let readiness = Some(readiness);
@@ -100,14 +100,15 @@ mod tests {
         let address = "127.0.0.1:80".parse().unwrap();
         let key = ("1".into(), address, Transport::default());
         let upstream = Upstream::new(key, "1".into(), 1, mpsc::unbounded_channel().0);
-        let mut entry = Entry::new(upstream, Histogram::from_arc(Arc::clone(&recorded)));
+        let mut managed =
+            ManagedUpstream::new(upstream, Histogram::from_arc(Arc::clone(&recorded)));
         // It is known for an hour before it is healthy, and wanted in vain for a second.
         let began = Instant::now() + Duration::from_secs(3600);
-        entry.set_wanted(true, began);
-        entry.set_wanted(false, began + Duration::from_secs(1));
-        entry.set_wanted(true, began + Duration::from_secs(2));
-        entry.became_ready(began + Duration::from_secs(3));
-        entry.became_ready(began + Duration::from_secs(9));
+        managed.set_wanted(true, began);
+        managed.set_wanted(false, began + Duration::from_secs(1));
+        managed.set_wanted(true, began + Duration::from_secs(2));
+        managed.became_ready(began + Duration::from_secs(3));
+        managed.became_ready(began + Duration::from_secs(9));
         assert_eq!(*crate::sync::lock(&recorded.0), [3.0]);
     }
 }
