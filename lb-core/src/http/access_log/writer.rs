@@ -191,7 +191,7 @@ impl Sink {
             mem::swap(lines, &mut room);
             mem::take(dropped)
         };
-        if let Some(lines) = self.to_be_told(dropped, Instant::now()) {
+        if let Some(lines) = self.complaint(dropped, Instant::now()) {
             tracing::warn!(
                 lines,
                 "the access log is written too slowly, and lines are dropped; \
@@ -207,7 +207,7 @@ impl Sink {
     }
 
     /// How many lines were dropped, with so many more, if that is to be told `now`.
-    fn to_be_told(&mut self, dropped: u64, now: Instant) -> Option<u64> {
+    fn complaint(&mut self, dropped: u64, now: Instant) -> Option<u64> {
         self.untold += dropped;
         let is_silent = self.complained.is_some_and(|at| now.duration_since(at) <= SILENCE);
         if self.untold == 0 || is_silent {
@@ -396,12 +396,12 @@ mod tests {
     fn all_that_is_dropped_is_told_once_and_not_too_often() {
         let (_, mut sink, _) = almost_full(0);
         let now = Instant::now();
-        assert_eq!(sink.to_be_told(0, now), None);
-        assert_eq!(sink.to_be_told(3, now), Some(3));
-        assert_eq!(sink.to_be_told(4, now + SILENCE / 2), None);
-        assert_eq!(sink.to_be_told(5, now + SILENCE), None);
-        assert_eq!(sink.to_be_told(0, now + SILENCE * 2), Some(9));
-        assert_eq!(sink.to_be_told(0, now + SILENCE * 9), None);
+        assert_eq!(sink.complaint(0, now), None);
+        assert_eq!(sink.complaint(3, now), Some(3));
+        assert_eq!(sink.complaint(4, now + SILENCE / 2), None);
+        assert_eq!(sink.complaint(5, now + SILENCE), None);
+        assert_eq!(sink.complaint(0, now + SILENCE * 2), Some(9));
+        assert_eq!(sink.complaint(0, now + SILENCE * 9), None);
     }
 
     #[test]
