@@ -51,8 +51,12 @@ Signals:
   SIGINT   exits at once, with status 130
   SIGUSR1  flips the health
 
-Exit status: 0 ended by SIGTERM, or checked and healthy, or no request of a load
-failed; 1 cannot start, or checked and not healthy, or a request failed; 2 cannot read the command line; 130 ended by SIGINT.";
+  A load ends with the first SIGTERM or SIGINT once what is due by then is answered,
+  and at once with the second.
+
+Exit status: 0 ended by SIGTERM, or checked and healthy, or all of a load answered well;
+1 cannot start, or checked and not healthy, or a request of a load failed or was not
+waited for; 2 cannot read the command line; 130 ended by SIGINT, other than a load.";
 
 /// What the program is told to do.
 #[derive(Debug, Parser)]
@@ -85,8 +89,9 @@ pub(crate) enum Command {
     /// Sends requests at a steady rate, and shows how they fare and who answers
     ///
     /// Requests are sent when they are due, whatever becomes of those before, and
-    /// latencies count from then. Ctrl-C ends it with the summary. Exits with status 0
-    /// when every request was answered with a status below 400, else with 1.
+    /// latencies count from then. Ctrl-C ends it with the summary, once what is due by
+    /// then is answered; a second one doesn't wait. Exits with status 0 when every request
+    /// was answered with a status below 400, else with 1.
     Load(Box<LoadArgs>),
 }
 

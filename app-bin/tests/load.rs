@@ -3,11 +3,48 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::process::{Command, Output, Stdio};
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
 use support::{App, binary, output};
+use tokio::net::TcpSocket;
+
+/// A load that is under way; killed when dropped.
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(app: &App, options: &[&str]) -> Self {
+        let url = format!("http://{}/", app.address);
+        let mut command = binary();
+        let command = command.args(["load", &url]).args(options).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn line(&mut self) -> Option<String> {
+        self.lines.next().map(Result::unwrap)
+    }
+
+    fn interrupt(&self) {
+        let kill = Command::new("kill").args(["-s", "INT", &self.child.id().to_string()]).status();
+        assert!(kill.unwrap().success());
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
 
 /// A load on this server, to its end.
 fn load(app: &App, options: &[&str]) -> Output {
@@ -121,22 +158,40 @@ fn names_can_come_from_a_header() {
 #[test]
 fn an_interrupt_ends_it_with_the_summary() {
     let app = App::start(&[]);
-    let url = format!("http://{}/", app.address);
-    let mut load = binary().args(["load", &url]).stdout(Stdio::piped()).spawn().expect("it starts");
-    let mut lines = BufReader::new(load.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let progress = lines.next().unwrap();
+    let mut load = Running::start(&app, &[]);
+    let progress = load.line().unwrap();
     assert!(progress.starts_with("0:0") && progress.contains("  web "), "{progress}");
-    let kill = Command::new("kill").args(["-s", "INT", &load.id().to_string()]).status();
-    assert!(kill.unwrap().success());
-    let rest: Vec<_> = lines.collect();
+    load.interrupt();
+    let rest: Vec<_> = std::iter::from_fn(|| load.line()).collect();
     assert!(rest.iter().any(|line| line.starts_with("answered well")), "{rest:?}");
-    assert_eq!(load.wait().unwrap().code(), Some(0));
+    assert!(!rest.iter().any(|line| line.starts_with("not waited for")), "{rest:?}");
+    assert_eq!(load.wait().code(), Some(0));
+}
+
+#[test]
+fn a_second_interrupt_waits_for_nothing_and_is_no_success() {
+    let app = App::start(&["--hang-rate=1"]);
+    let mut load = Running::start(&app, &["--rate=20", "--timeout=10m"]);
+    let mut lines = Vec::new();
+    while let Some(line) = load.line() {
+        // One with each line of progress: of two at once it would see one.
+        if line.starts_with("0:") {
+            load.interrupt();
+        }
+        lines.push(line);
+    }
+    let text = lines.join("\n");
+    assert_eq!(number(&text, "failed"), 0, "{text}");
+    assert!(number(&text, "not waited for") > 0, "{text}");
+    assert_eq!(load.wait().code(), Some(1), "{text}");
 }
 
 #[test]
 fn tells_that_nothing_listens() {
-    // Its port is free again, and hardly anybody takes it at once.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody else gets a port that is taken.
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = taken.local_addr().unwrap();
     let output = output(&["load", &format!("http://{address}")]);
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();

@@ -20,6 +20,8 @@ mod limits;
 mod numbers;
 #[path = "proxy/proxy_protocol.rs"]
 mod proxy_protocol;
+#[path = "proxy/records.rs"]
+mod records;
 mod support;
 #[path = "proxy/traces.rs"]
 mod traces;

@@ -56,7 +56,7 @@ pub(crate) struct LoadArgs {
     /// Host to ask for, instead of the URL's
     #[arg(long, value_name = "HOST", value_parser = parse_value)]
     pub(crate) host: Option<HeaderValue>,
-    /// Another header; can be given several times
+    /// Another header, or another User-Agent or Host; can be given several times
     #[arg(long, value_name = "NAME: VALUE", value_parser = parse_header)]
     pub(crate) header: Vec<(HeaderName, HeaderValue)>,
     /// Method of the requests
@@ -121,7 +121,9 @@ pub(crate) enum ShapeName {
 fn parse_url(text: &str) -> Result<Uri, &'static str> {
     const REMEDY: &str = "not a URL of http: write it as in http://localhost:8080/";
     let url: Uri = text.parse().map_err(|_| REMEDY)?;
-    if url.scheme_str() == Some("http") && url.host().is_some_and(|host| !host.is_empty()) {
+    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        Err("names a user: leave that out, and give it as in --header 'Authorization: Basic …'")
+    } else if url.scheme_str() == Some("http") && url.host().is_some_and(|host| !host.is_empty()) {
         Ok(url)
     } else {
         Err(REMEDY)
@@ -163,6 +165,7 @@ mod tests {
         for url in ["", "localhost", "localhost:80", "https://localhost", "http://", "/a"] {
             assert!(parse_url(url).unwrap_err().contains("as in"), "{url}");
         }
+        assert!(parse_url("http://me:secret@localhost/").unwrap_err().contains("Authorization"));
         assert_eq!(parse_path("/a?b=c").unwrap().query(), Some("b=c"));
         assert_eq!(parse_path("//a").unwrap().path(), "//a");
         for path in ["", "a", "http://a/", "*", "/ü\u{0}"] {

@@ -99,11 +99,13 @@ async fn run(args: &LoadArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let mut tally = tally::lock(&tally);
-    tally.tick();
+    let tally = tally::lock(&tally);
     screen.clear();
-    summary::print(args, &tally, began.elapsed());
-    Ok(if tally.total.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    // None, unless somebody was in a hurry.
+    let unanswered = pacer.released().saturating_sub(tally.total.ended());
+    summary::print(args, &tally, unanswered, began.elapsed());
+    let is_well = tally.total.failed() == 0 && unanswered == 0;
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// One connection: sends the next request that is due as soon as it is free.

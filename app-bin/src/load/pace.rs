@@ -1,7 +1,7 @@
 //! The thread that releases requests when they are due.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,14 +25,24 @@ pub(crate) struct Due {
 
 /// The thread at work.
 #[derive(Debug)]
-pub(crate) struct Pacer {
-    stop: Arc<AtomicBool>,
+pub(crate) struct Pacer(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    /// Requests that have been due.
+    released: AtomicU64,
 }
 
 impl Pacer {
     /// Releases no more.
     pub(crate) fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// How many requests have been due so far.
+    pub(crate) fn released(&self) -> u64 {
+        self.0.released.load(Ordering::Relaxed)
     }
 }
 
@@ -44,20 +54,21 @@ pub(crate) fn start(
     queue: mpsc::Sender<Due>,
     tally: Arc<Mutex<Tally>>,
 ) -> io::Result<Pacer> {
-    let stop = Arc::<AtomicBool>::default();
-    let pacer = Pacer { stop: Arc::clone(&stop) };
+    let shared = Arc::<Shared>::default();
+    let pacer = Pacer(Arc::clone(&shared));
     let run = move || {
         let all = (0..).map_while(|number| Some((number, schedule.due(number)?)));
         for (number, after) in all {
             let at = began + after;
             while let Some(left) = at.checked_duration_since(Instant::now())
-                && !stop.load(Ordering::Relaxed)
+                && !shared.stop.load(Ordering::Relaxed)
             {
                 thread::sleep(left.min(NAP));
             }
-            if stop.load(Ordering::Relaxed) {
+            if shared.stop.load(Ordering::Relaxed) {
                 return;
             }
+            shared.released.fetch_add(1, Ordering::Relaxed);
             if queue.try_send(Due { number, at }).is_err() {
                 tally::lock(&tally).take(Duration::ZERO, Err(Failure::NotSent));
             }

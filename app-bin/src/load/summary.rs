@@ -6,14 +6,14 @@ use super::args::LoadArgs;
 use super::tally::Tally;
 use super::text::{grouped, latency, name, say};
 
-/// Prints it.
-pub(crate) fn print(args: &LoadArgs, tally: &Tally, took: Duration) {
-    for line in lines(args, tally, took) {
+/// Prints it; so many requests were not waited for.
+pub(crate) fn print(args: &LoadArgs, tally: &Tally, unanswered: u64, took: Duration) {
+    for line in lines(args, tally, unanswered, took) {
         say(&line);
     }
 }
 
-fn lines(args: &LoadArgs, tally: &Tally, took: Duration) -> Vec<String> {
+fn lines(args: &LoadArgs, tally: &Tally, unanswered: u64, took: Duration) -> Vec<String> {
     let total = &tally.total;
     let seconds = took.as_secs_f64();
     let rate = total.ended() as f64 / seconds.max(f64::MIN_POSITIVE);
@@ -28,6 +28,9 @@ fn lines(args: &LoadArgs, tally: &Tally, took: Duration) -> Vec<String> {
     lines.extend(total.good().map(reason));
     lines.push(format!("failed         {:>12}", grouped(total.failed())));
     lines.extend(total.reasons().map(reason));
+    if unanswered > 0 {
+        lines.push(format!("not waited for {:>12}", grouped(unanswered)));
+    }
     lines.push(String::new());
     lines.push("latency, from when a request was due to the end of a good answer".to_owned());
     for (share, label) in

@@ -43,10 +43,6 @@ impl Target {
 
         let authority = args.url.authority().map_or("", |authority| authority.as_str());
         let authority = HeaderValue::from_str(authority).context("cannot use the URL's host")?;
-        let mut headers = HeaderMap::new();
-        headers.insert(HOST, args.host.clone().unwrap_or(authority));
-        headers.insert(USER_AGENT, HeaderValue::from_static("app-bin load"));
-        headers.extend(args.header.iter().cloned());
         Ok(Self {
             address,
             timeout: args.timeout,
@@ -56,7 +52,7 @@ impl Target {
                 [] => vec![path(&args.url)],
                 paths => paths.to_vec(),
             },
-            headers,
+            headers: headers(args.host.clone().unwrap_or(authority), &args.header),
             body: args.body.clone().into(),
         })
     }
@@ -70,6 +66,16 @@ impl Target {
         *request.headers_mut() = self.headers.clone();
         request
     }
+}
+
+/// Those of every request: ours, but for what is `given`.
+fn headers(host: HeaderValue, given: &[(HeaderName, HeaderValue)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, host);
+    headers.insert(USER_AGENT, HeaderValue::from_static("app-bin load"));
+    // Of a map, all that has one name takes the place of what had it before.
+    headers.extend(given.iter().cloned().collect::<HeaderMap>());
+    headers
 }
 
 /// What of a URL the request line says.
@@ -88,4 +94,32 @@ async fn listening(name: &str, port: u16) -> anyhow::Result<SocketAddr> {
         }
     }
     Err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_replaces_what_would_be_said() {
+        let said = |given: &[(&'static str, &'static str)]| {
+            let pair = |&(name, value): &(&'static str, &'static str)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            };
+            let given: Vec<_> = given.iter().map(pair).collect();
+            let headers = headers(HeaderValue::from_static("app.local"), &given);
+            let line = |(name, value): (&HeaderName, &HeaderValue)| {
+                format!("{name}={}", value.to_str().unwrap())
+            };
+            headers.iter().map(line).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(said(&[]), "host=app.local user-agent=app-bin load");
+        assert_eq!(
+            said(&[("x-a", "1"), ("host", "b"), ("x-a", "2")]),
+            "host=b user-agent=app-bin load x-a=1 x-a=2"
+        );
+        // Who wants two has two.
+        let two = [("user-agent", "me"), ("user-agent", "you")];
+        assert_eq!(said(&two), "host=app.local user-agent=me user-agent=you");
+    }
 }

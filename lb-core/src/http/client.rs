@@ -20,7 +20,8 @@ pub(super) struct Client {
     pub(super) ip: HeaderValue,
     /// The port that was connected to.
     pub(super) port: HeaderValue,
-    /// The number of the connection, counted from the start of the process.
+    /// The number of the connection, counted from the start of the process, from 1; 0 of
+    /// what came by none.
     pub(super) serial: u64,
     pub(super) requests: Requests,
     /// Whether it has come by TLS.
@@ -42,16 +43,21 @@ impl Requests {
 }
 
 impl Client {
-    /// `peer` is who connected, `local` the address that was connected to.
+    /// One whose connection gets the next number.
+    pub(super) fn connected(peer: SocketAddr, local: Option<SocketAddr>) -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        Self { serial: SERIAL.fetch_add(1, Ordering::Relaxed), ..Self::new(Some(peer), local) }
+    }
+
+    /// `peer` is who connected, or would, `local` the address that was connected to.
     pub(super) fn new(peer: Option<SocketAddr>, local: Option<SocketAddr>) -> Self {
-        static SERIAL: AtomicU64 = AtomicU64::new(0);
         let unknown = || HeaderValue::from_static("unknown");
         Self {
             address: peer,
             local,
             ip: peer.map_or_else(unknown, |peer| value_of(peer.ip())),
             port: local.map_or(80, |local| local.port()).into(),
-            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            serial: 0,
             requests: Requests::default(),
             secure: false,
             #[cfg(feature = "tls")]
@@ -82,4 +88,18 @@ impl Client {
 pub(super) fn value_of(ip: IpAddr) -> HeaderValue {
     HeaderValue::try_from(ip.to_canonical().to_string())
         .unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_connections_are_counted() {
+        let peer = SocketAddr::from(([10, 1, 2, 3], 5000));
+        let first = Client::connected(peer, None).serial;
+        assert_eq!(Client::new(Some(peer), None).serial, 0);
+        // Other tests may connect meanwhile.
+        assert!(0 < first && first < Client::connected(peer, None).serial);
+    }
 }

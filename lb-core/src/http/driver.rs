@@ -18,9 +18,9 @@ use super::{
     Controls, Options,
     controls::{Command, Drained},
     drains::Drains,
-    entry::Entry,
     findings::Speaker,
     journal::Journal,
+    managed::ManagedUpstream,
     pools::Pools,
     probe::{explain, hint, probe},
     proxy::Shared,
@@ -56,7 +56,7 @@ pub struct Driver {
     registry: Registry,
     lingering: Lingering,
     pools: Pools,
-    upstreams: HashMap<Key, Entry>,
+    upstreams: HashMap<Key, ManagedUpstream>,
     drains: Drains,
     /// How long endpoints take to be ready, by their source.
     readiness: HashMap<Arc<str>, Histogram>,
@@ -159,7 +159,7 @@ impl Driver {
                     listen_at = clock::now() + pause;
                 }
                 () = time::sleep_until(remind_at.into()) => {
-                    let there = self.upstreams.values().map(|entry| &*entry.upstream);
+                    let there = self.upstreams.values().map(|managed| &*managed.upstream);
                     let pause = self.reminder.remind(there, self.options.answer_timeout);
                     remind_at = clock::now() + pause;
                 }
@@ -167,7 +167,7 @@ impl Driver {
                 () = until(drains) => self.drains.look(clock::now()),
                 _ = sweep.tick() => {
                     let now = clock::now();
-                    self.upstreams.values().for_each(|entry| entry.upstream.close_stale(now));
+                    self.upstreams.values().for_each(|managed| managed.upstream.close_stale(now));
                 }
             }
         }
@@ -185,7 +185,7 @@ impl Driver {
                 self.options = Arc::new(Options { workers: self.options.workers, ..*options });
                 self.publish();
                 // They may have been verified by what counts no more.
-                let there = self.upstreams.values().map(|entry| &entry.upstream);
+                let there = self.upstreams.values().map(|managed| &managed.upstream);
                 let secure = there.filter(|upstream| upstream.transport.protocol.is_tls());
                 secure.for_each(|upstream| upstream.renew());
                 let _ = reply.send(());
@@ -227,22 +227,22 @@ impl Driver {
             }
         }
         for key in gone {
-            if let Some(entry) = self.upstreams.remove(&key) {
-                self.reminder.left(&entry.upstream);
+            if let Some(managed) = self.upstreams.remove(&key) {
+                self.reminder.left(&managed.upstream);
                 let (id, address, _) = &key;
                 // It may merely be spoken to in another way from now on.
                 let ended = known.contains(id) && !there.contains(&(id, *address));
-                if entry.wanted && !ended {
-                    self.drains.begin(&entry.upstream, clock::now());
+                if managed.is_wanted() && !ended {
+                    self.drains.begin(&managed.upstream, clock::now());
                 }
-                entry.retire(ended);
+                managed.retire(ended);
             }
         }
 
         let upstreams = self
             .upstreams
             .iter()
-            .map(|(key, entry)| (key.clone(), Arc::clone(&entry.upstream)))
+            .map(|(key, managed)| (key.clone(), Arc::clone(&managed.upstream)))
             .collect();
         let before = self.shared.table.load();
         let table: Table = before.next(plan, since, &upstreams, &self.options);
@@ -255,7 +255,7 @@ impl Driver {
 
     fn want(&mut self, key: &Key, endpoint: &PlannedEndpoint) {
         let wanted = endpoint.is_wanted();
-        let entry = self.upstreams.entry(key.clone()).or_insert_with(|| {
+        let managed = self.upstreams.entry(key.clone()).or_insert_with(|| {
             let upstream = Upstream::new(
                 key.clone(),
                 Arc::clone(&endpoint.name),
@@ -263,37 +263,37 @@ impl Driver {
                 self.suspects.clone(),
             );
             let readiness = self.readiness.get(&endpoint.source).cloned();
-            Entry::new(upstream, clock::now(), readiness.unwrap_or_else(Histogram::noop))
+            ManagedUpstream::new(upstream, readiness.unwrap_or_else(Histogram::noop))
         });
-        entry.upstream.set_down(matches!(endpoint.state, State::Down(_)));
+        managed.upstream.set_down(matches!(endpoint.state, State::Down(_)));
         match endpoint.state {
-            State::Draining => entry.upstream.set_leaving(true),
-            State::Active => entry.upstream.set_leaving(false),
+            State::Draining => managed.upstream.set_leaving(true),
+            State::Active => managed.upstream.set_leaving(false),
             // What it was told before still holds.
             State::Down(_) => {}
         }
-        if wanted == entry.wanted {
+        if wanted == managed.is_wanted() {
             return;
         }
-        entry.wanted = wanted;
+        managed.set_wanted(wanted, clock::now());
         if wanted {
-            self.drains.end(&entry.upstream);
+            self.drains.end(&managed.upstream);
             self.probe(key);
         } else {
-            entry.rest();
+            managed.rest();
             if !matches!(endpoint.state, State::Down(_)) {
-                self.drains.begin(&entry.upstream, clock::now());
+                self.drains.begin(&managed.upstream, clock::now());
             }
         }
     }
 
     /// Starts probing an endpoint that is wanted and not being probed.
     fn probe(&mut self, key: &Key) {
-        let Some(entry) = self.upstreams.get_mut(key) else { return };
-        if !entry.wanted || entry.probe.is_some() {
+        let Some(managed) = self.upstreams.get_mut(key) else { return };
+        if !managed.is_wanted() || managed.probe.is_some() {
             return;
         }
-        let upstream = Arc::clone(&entry.upstream);
+        let upstream = Arc::clone(&managed.upstream);
         let (shared, done) = (Arc::clone(&self.shared), self.probes.clone());
         let probe = async move {
             let started = Instant::now();
@@ -317,21 +317,21 @@ impl Driver {
             // Fails only when the driver is gone.
             let _ = done.send(Probed { upstream, attempts, took: started.elapsed() });
         };
-        entry.probe = Some(tokio::spawn(probe).abort_handle());
+        managed.probe = Some(tokio::spawn(probe).abort_handle());
     }
 
     /// An endpoint has accepted a connection: requests may go there.
     fn accepts(&mut self, Probed { upstream, attempts, took }: &Probed) {
-        let Some(entry) = self.upstreams.get_mut(&upstream.key()) else { return };
+        let Some(managed) = self.upstreams.get_mut(&upstream.key()) else { return };
         // It may have been unwanted, or replaced, since the probe reported.
-        if !entry.wanted || !Arc::ptr_eq(&entry.upstream, upstream) {
+        if !managed.is_wanted() || !Arc::ptr_eq(&managed.upstream, upstream) {
             return;
         }
         // A later probe, if this one reported late, has nothing left to find.
-        if let Some(probe) = entry.probe.take() {
+        if let Some(probe) = managed.probe.take() {
             probe.abort();
         }
-        entry.became_ready(clock::now());
+        managed.became_ready(clock::now());
         upstream.findings.set_trouble(Speaker::Probe, None);
         upstream.set_ready(true);
         self.pools.review(upstream);
@@ -348,8 +348,8 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        for entry in self.upstreams.values() {
-            if let Some(probe) = &entry.probe {
+        for managed in self.upstreams.values() {
+            if let Some(probe) = &managed.probe {
                 probe.abort();
             }
         }

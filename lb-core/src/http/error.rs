@@ -158,6 +158,11 @@ impl Refusal {
         }
     }
 
+    /// Whether it is the doing of the endpoint that was asked.
+    pub(super) fn is_the_endpoints(self) -> bool {
+        matches!(self, Self::Reset | Self::BadAnswer | Self::AnswerTimeout)
+    }
+
     /// What the client is told.
     fn text(self) -> &'static str {
         match self {

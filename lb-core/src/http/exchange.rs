@@ -40,9 +40,8 @@ pub(super) struct Exchange {
     outcome: Outcome,
     sent: u64,
     attempts: u32,
-    /// To whom the last one is made, and since when.
-    attempt: Option<(SocketAddr, Instant)>,
-    phases: Phases,
+    /// The last one.
+    attempt: Option<Attempt>,
     /// When it was handed to whoever answered it.
     handed: Option<Instant>,
     /// Why there is no whole answer of an endpoint.
@@ -61,6 +60,18 @@ pub(super) struct Exchange {
     /// Its trace, if it is traced.
     recording: Option<Box<Recording>>,
     finished: bool,
+}
+
+/// One attempt at an endpoint.
+struct Attempt {
+    address: SocketAddr,
+    began: Instant,
+    /// When it came to nothing, if it has: what comes after that is waiting for another
+    /// endpoint.
+    ended: Option<Instant>,
+    phases: Phases,
+    /// What stands for an answer that hasn't come, if that is the endpoint's doing.
+    status: Option<StatusCode>,
 }
 
 /// What carries an exchange.
@@ -82,7 +93,6 @@ impl Exchange {
             sent: 0,
             attempts: 0,
             attempt: None,
-            phases: Phases::default(),
             handed: None,
             reason: None,
             #[cfg(feature = "tls")]
@@ -115,17 +125,9 @@ impl Exchange {
 
     /// Gives a request, whose headers are those for endpoints, the names by which it can
     /// be found again.
-    pub(super) fn name(
-        &mut self,
-        headers: &mut HeaderMap,
-        forwarding: &Forwarding,
-        origin: Option<IpAddr>,
-    ) {
-        let traced = match &mut self.recording {
-            Some(recording) => {
-                recording.speaks_for(headers, origin);
-                recording.traced()
-            }
+    pub(super) fn name(&self, headers: &mut HeaderMap, forwarding: &Forwarding) {
+        let traced = match &self.recording {
+            Some(recording) => recording.traced(),
             None if self.shared.traces.is_some() => Traced::No,
             None => Traced::Off,
         };
@@ -134,13 +136,17 @@ impl Exchange {
 
     /// It is about to be sent to an endpoint, for the first time or again.
     pub(super) fn attempted(&mut self, upstream: &Upstream, now: Instant) {
-        let failed = self.tried(now, Some(StatusCode::BAD_GATEWAY));
-        if let (Some(entry), Some(failed)) = (&mut self.entry, failed) {
-            entry.failed(failed);
+        if let (Some(entry), Some(failed)) = (&mut self.entry, &self.attempt) {
+            entry.failed(failed.tried(now, failed.status));
         }
         self.attempts = self.attempts.saturating_add(1);
-        self.attempt = Some((upstream.address, now));
-        self.phases = Phases::default();
+        self.attempt = Some(Attempt {
+            address: upstream.address,
+            began: now,
+            ended: None,
+            phases: Phases::default(),
+            status: None,
+        });
         if let Some(recording) = &mut self.recording {
             recording.attempt(upstream);
         }
@@ -155,32 +161,51 @@ impl Exchange {
 
     /// The attempt has come to nothing, and another one may be made.
     pub(super) fn gave_up(&mut self, why: &'static str) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.ended = Some(clock::now());
+            attempt.status = Some(StatusCode::BAD_GATEWAY);
+        }
         if let Some(recording) = &mut self.recording {
             recording.failed(Some(why));
         }
     }
 
+    /// A connection that was open already carries it.
+    pub(super) fn reuses(&mut self) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.phases.connect = Some(Duration::ZERO);
+        }
+    }
+
     /// A connection had to be opened for it.
     pub(super) fn connected(&mut self, took: Duration) {
-        self.phases.connect = Some(took);
+        if let Some(attempt) = &mut self.attempt {
+            attempt.phases.connect = Some(took);
+        }
         if let Some(recording) = &mut self.recording {
             recording.connected();
         }
     }
 
     /// The head of an answer has come to what was handed over then.
-    pub(super) fn heard(&mut self, handed: Instant, status: StatusCode) {
+    pub(super) fn first_byte(&mut self, handed: Instant, status: StatusCode) {
         if let Some(recording) = &mut self.recording {
             recording.first_byte(status);
         }
         self.handed = Some(handed);
-        self.phases.first_byte = Some(clock::now().saturating_duration_since(handed));
+        if let Some(attempt) = &mut self.attempt {
+            attempt.phases.first_byte = Some(clock::now().saturating_duration_since(handed));
+        }
     }
 
     /// The client that has sent it says for whom.
     pub(super) fn speaks_for(&mut self, origin: Option<IpAddr>) {
-        if let (Some(entry), Some(origin)) = (&mut self.entry, origin) {
+        let Some(origin) = origin else { return };
+        if let Some(entry) = &mut self.entry {
             entry.speaks_for(origin);
+        }
+        if let Some(recording) = &mut self.recording {
+            recording.speaks_for(origin);
         }
     }
 
@@ -189,10 +214,13 @@ impl Exchange {
         if let Some(entry) = &mut self.entry {
             entry.is_passed_on(headers);
         }
+        if let Some(recording) = &mut self.recording {
+            recording.is_passed_on(headers);
+        }
     }
 
     /// An endpoint answers with these headers.
-    pub(super) fn hears(&mut self, headers: &HeaderMap) {
+    pub(super) fn endpoint_answers(&mut self, headers: &HeaderMap) {
         if let Some(entry) = &mut self.entry {
             entry.hears(headers);
         }
@@ -278,6 +306,9 @@ impl Exchange {
     pub(super) fn refused(&mut self, refusal: Refusal) {
         self.shared.metrics.refused(refusal);
         self.reason = Some(refusal.reason());
+        if let Some(attempt) = self.attempt.as_mut().filter(|_| refusal.is_the_endpoints()) {
+            attempt.status = Some(refusal.status());
+        }
     }
 
     pub(super) fn routed(&mut self, service: Arc<Service>, timeouts: Timeouts) {
@@ -345,16 +376,16 @@ impl Exchange {
         classes.count(self.status);
         let now = clock::now();
         let took = now.saturating_duration_since(self.started);
-        self.phases.answer = self.handed.map(|handed| now.saturating_duration_since(handed));
         if let Some(service) = &self.service {
             service.shared.metrics.duration.record(took);
             service.shared.metrics.sent.increment(self.sent);
-            if let (Some(first_byte), Some(_)) = (self.phases.first_byte, &carried) {
+            let first_byte = self.attempt.as_ref().and_then(|attempt| attempt.phases.first_byte);
+            if let (Some(first_byte), Some(_)) = (first_byte, &carried) {
                 service.shared.metrics.first_byte.record(first_byte);
             }
         }
-        if let (Some(answer), Some(carried)) = (self.phases.answer, &carried) {
-            carried.target.metrics.duration.record(answer);
+        if let (Some(handed), Some(carried)) = (self.handed, &carried) {
+            carried.target.metrics.duration.record(now.saturating_duration_since(handed));
         }
         if let Some(entry) = self.entry.take() {
             let endpoint = carried.as_ref().map(|carried| &carried.target.upstream.name);
@@ -386,11 +417,9 @@ impl Exchange {
         now: Instant,
         complete: bool,
     ) -> Record<'a> {
-        let status = match (endpoint, self.status) {
-            (Some(_), status) | (None, status @ StatusCode::GATEWAY_TIMEOUT) => Some(status),
-            (None, status) if status == LEFT => None,
-            (None, _) => Some(StatusCode::BAD_GATEWAY),
-        };
+        let last = self.attempt.as_ref().map(|attempt| {
+            attempt.tried(now, endpoint.map_or(attempt.status, |_| Some(self.status)))
+        });
         Record {
             service: self.service.as_ref().map(|service| &service.name),
             endpoint,
@@ -402,17 +431,18 @@ impl Exchange {
             ended: now,
             took: now.saturating_duration_since(self.started),
             attempts: self.attempts,
-            attempt: self.tried(now, status),
+            attempt: last,
             reason: self.reason,
-            failed: self.outcome == Outcome::Failure,
+            failed: self.outcome != Outcome::Success,
         }
     }
+}
 
-    /// The last attempt, as it is now.
-    fn tried(&self, now: Instant, status: Option<StatusCode>) -> Option<Try> {
-        let (address, since) = self.attempt?;
-        let took = now.saturating_duration_since(since);
-        Some(Try { address, took, phases: self.phases, status })
+impl Attempt {
+    /// What has become of it as of `now`, if this is what it was answered with.
+    fn tried(&self, now: Instant, status: Option<StatusCode>) -> Try {
+        let took = self.ended.unwrap_or(now).saturating_duration_since(self.began);
+        Try { address: self.address, took, phases: self.phases, status }
     }
 }
 

@@ -21,7 +21,8 @@ use super::{
     queue,
     table::{Service, Target},
     trace::why_not_connected,
-    upstream::{Admission, Trial, Unanswered, Upstream},
+    unanswered::Unanswered,
+    upstream::{Admission, Trial, Upstream},
 };
 use crate::{
     balance::{PickContext, affinity},
@@ -93,13 +94,18 @@ pub(super) async fn forward(
         exchange.attempted(upstream, started);
         let mut handed = started;
         let connected = match upstream.pooled(worker, client, repeatable, surprised) {
-            Some(connection) => Ok(connection),
+            Some(connection) => {
+                exchange.reuses();
+                Ok(connection)
+            }
             None => {
                 let options = &service.options;
                 let connected =
                     upstream.connect(worker, client, options, surprised, &metrics.connect).await;
                 handed = clock::now();
-                exchange.connected(handed.saturating_duration_since(started));
+                if connected.is_ok() {
+                    exchange.connected(handed.saturating_duration_since(started));
+                }
                 connected
             }
         };
@@ -142,7 +148,7 @@ pub(super) async fn forward(
         let asked = upstream.ask(worker, &mut connection, outgoing, patience, leave);
         let unanswered = match asked.await {
             Ok(response) => {
-                exchange.heard(handed, response.status());
+                exchange.first_byte(handed, response.status());
                 return Ok((response, Carried { target, lease, connection: Some(connection) }));
             }
             Err(unanswered) => unanswered,

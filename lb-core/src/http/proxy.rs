@@ -12,7 +12,7 @@ use ::http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use http_body::Body;
 use tokio::sync::{Notify, mpsc, watch};
 use tower_service::Service;
@@ -27,6 +27,7 @@ use super::{
     exchange::{Carried, Exchange, keeps_alive},
     expectation::Expectation,
     forward::forward,
+    forwarding::Word,
     head,
     table::Table,
     tap::Tap,
@@ -121,7 +122,7 @@ impl Proxy {
         guard: impl Send + Sync + 'static,
     ) -> Self {
         Self {
-            client: Arc::new(Client::new(Some(peer), local)),
+            client: Arc::new(Client::connected(peer, local)),
             guard: Some(Arc::new(guard)),
             ..self.clone()
         }
@@ -184,20 +185,24 @@ impl Proxy {
         }
         let mut exchange = Exchange::begin(Arc::clone(&self.shared), self.worker, entry);
         exchange.informs(informer);
+        let table = self.shared.table.load();
+        let word = table.options.forwarding.word(request.headers(), &self.client);
         if let Some(traces) = &self.shared.traces {
-            let believed = || self.shared.table.load().options.forwarding.believes(&self.client);
-            exchange.records(traces.begin(&request, &self.client, exchange.started(), believed));
+            let began = exchange.started();
+            exchange.records(traces.begin(&request, &self.client, began, word.believed));
         }
+        // Before anything can be refused: that is told of its client, too.
+        exchange.speaks_for(word.origin);
         #[cfg(feature = "tls")]
         if super::https::is_challenge(request.uri().path())
-            && let Some(https) = &self.shared.table.load().options.https
+            && let Some(https) = &table.options.https
             && let Some(answer) = https.challenge(&request)
         {
             exchange.answered(answer.status(), answer.headers(), None);
             return answer.map(|body| ResponseBody::local(body, exchange));
         }
         let (form, version) = (Form::of(&request), request.version());
-        match self.carry(request, form, &mut exchange).await {
+        match self.carry(request, form, table, word, &mut exchange).await {
             Ok(answer) => answer.finish(exchange, self.guard),
             Err(refused) => {
                 let refusal = refused.refusal;
@@ -218,6 +223,8 @@ impl Proxy {
         &self,
         mut request: Request<RequestBody>,
         form: Form,
+        table: Guard<Arc<Table>>,
+        word: Word,
         exchange: &mut Exchange,
     ) -> Result<Answer, Refused> {
         if self.shared.pressure.level() >= Level::High {
@@ -238,7 +245,6 @@ impl Proxy {
             return Err(Refusal::BadTarget.into());
         }
         let host = head::host(&request)?;
-        let table = self.shared.table.load();
         let options = &table.options;
         if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > options.uri_limit)
         {
@@ -277,12 +283,10 @@ impl Proxy {
             head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let may_close = head.version < Version::HTTP_2;
-        let sent = head::to_upstream(&mut head, &self.client, &options.forwarding);
-        exchange.name(&mut head.headers, &options.forwarding, sent.origin);
+        let upgrade = head::to_upstream(&mut head, &self.client, word, &options.forwarding);
+        exchange.name(&mut head.headers, &options.forwarding);
         drop(table);
-        exchange.speaks_for(sent.origin);
         exchange.is_passed_on(&head.headers);
-        let upgrade = sent.upgrade;
         let request = Request::from_parts(head, body);
 
         let (response, mut carried) =
@@ -334,7 +338,7 @@ impl Answer {
             carried.connection = None;
         }
         let version = response.version();
-        exchange.hears(response.headers());
+        exchange.endpoint_answers(response.headers());
         head::to_client(response.headers_mut(), upgraded);
         if closes && !upgraded {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

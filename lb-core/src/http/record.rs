@@ -29,29 +29,28 @@ pub(super) struct Record<'a> {
     pub(super) attempt: Option<Try>,
     /// Why there is no whole answer of an endpoint.
     pub(super) reason: Option<&'static str>,
-    /// Whether that speaks of a fault on this side of the client.
+    /// Whether what became of it is a fault on this side of the client.
     pub(super) failed: bool,
 }
 
 /// How long the parts of the last attempt took.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Phases {
-    /// Until a connection was open; none where one was open already.
+    /// Until a connection was open, which is no time where one was already; none where
+    /// it couldn't be opened.
     pub(super) connect: Option<Duration>,
     /// From there to the head of the answer; none where there is no answer.
     pub(super) first_byte: Option<Duration>,
-    /// From there to the end; none where there is no answer.
-    pub(super) answer: Option<Duration>,
 }
 
 /// An attempt to have a request answered by an endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Try {
     pub(super) address: SocketAddr,
-    /// From when the endpoint was chosen to the end.
+    /// From when the endpoint was chosen to the end, or until it was given up.
     pub(super) took: Duration,
     pub(super) phases: Phases,
-    /// What it answered, or what has to be answered in its place; nothing if the client
-    /// didn't wait for it.
+    /// What it answered, or what has to be answered in its place; nothing if it isn't the
+    /// endpoint's doing that there is no answer.
     pub(super) status: Option<StatusCode>,
 }

@@ -78,8 +78,8 @@ impl Table {
     }
 
     /// The table that follows from `plan` (all of which is said `since` then) and
-    /// `options`. A service about which
-    /// nothing has changed keeps its cluster, and so its balancer's position.
+    /// `options`. A service about which nothing has changed keeps its cluster, and so its
+    /// balancer's position.
     pub(super) fn next(
         &self,
         plan: Plan,
@@ -174,7 +174,12 @@ impl Service {
 
     /// Who this endpoint of the plan is in the cluster, if it has an address.
     pub(super) fn member(&self, endpoint: &PlannedEndpoint) -> Option<&Member<Target>> {
-        self.cluster.members().iter().find(|member| {
+        self.place(endpoint).map(|place| &self.cluster.members()[place])
+    }
+
+    /// Its place among the members of the cluster.
+    pub(super) fn place(&self, endpoint: &PlannedEndpoint) -> Option<usize> {
+        self.cluster.members().iter().position(|member| {
             member.id == endpoint.id
                 && Some(member.endpoint.target.upstream.address) == endpoint.address
         })
@@ -183,8 +188,7 @@ impl Service {
     /// Those that their sources want used and that accept connections, whether they are
     /// left alone or not.
     pub(super) fn wanted(&self) -> impl Iterator<Item = &Member<Target>> {
-        let members = self.cluster.members().iter();
-        members.filter(|one| one.endpoint.weight > 0 && one.load.is_wanted())
+        self.cluster.members().iter().filter(|member| is_wanted(member))
     }
 
     /// Whether it is what would be made of these, its cluster of the upstreams
@@ -203,6 +207,11 @@ impl Service {
             upstreams.get(&mine.key()).is_some_and(|theirs| Arc::ptr_eq(mine, theirs))
         })
     }
+}
+
+/// Whether its source wants it used and it accepts connections.
+pub(super) fn is_wanted(member: &Member<Target>) -> bool {
+    member.endpoint.weight > 0 && member.load.is_wanted()
 }
 
 impl fmt::Debug for Service {

@@ -10,7 +10,11 @@ use std::{
 
 use ::http::{Method, StatusCode};
 
-use super::{access_log::Entry, record::Record};
+use super::{
+    access_log::Entry,
+    clip::{clip, clip_method},
+    record::Record,
+};
 use crate::sync::lock;
 
 /// Where requests can be watched as they end. While nobody does, that costs a look at
@@ -31,7 +35,7 @@ pub struct Watch(Arc<Tap>);
 pub struct Seen {
     /// Each of them, in few words.
     pub ends: Vec<End>,
-    /// Some of them, each with the same chance, in more words.
+    /// Some of them, each of one worker with the same chance, in more words.
     pub samples: Vec<Sample>,
     /// How many ended beside these, as nobody looked for too long.
     pub lost: u64,
@@ -47,8 +51,9 @@ pub struct End {
     pub endpoint: Option<Arc<str>>,
     /// From its head to the last byte of the answer.
     pub took: Duration,
-    /// Whether the answer is an error of the server (5xx, or as gRPC says it) or no
-    /// whole one.
+    /// Whether the answer is an error of the server (5xx, or a gRPC status that blames it
+    /// in the head; what trailers say behind a body isn't looked at), or was broken off on
+    /// this side. A client that leaves, or asks for too much (429), hasn't failed.
     pub failed: bool,
 }
 
@@ -62,7 +67,7 @@ pub struct Sample {
     pub at: Instant,
     /// The client, as far as it is known.
     pub client: Option<IpAddr>,
-    /// Its method.
+    /// Its method, and not all of a long one.
     pub method: Method,
     /// The path without the query, which may hold secrets, and not all of a long one.
     pub path: String,
@@ -138,8 +143,8 @@ impl Tap {
                 end: end.clone(),
                 at: record.ended,
                 client: entry.client(),
-                method: entry.method().clone(),
-                path: beginning(entry.path(), PATH).to_owned(),
+                method: clip_method(entry.method()),
+                path: clip(entry.path(), PATH).to_owned(),
                 status: record.status,
                 reason: record.reason,
             };
@@ -170,10 +175,12 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.0.watched.store(false, Ordering::Release);
+        // First, as it may be somebody else's as soon as it is free. What comes in between
+        // is left to who looks next.
         for buffer in &self.0.buffers {
             *lock(buffer) = Seen::default();
         }
+        self.0.watched.store(false, Ordering::Release);
     }
 }
 
@@ -181,12 +188,6 @@ impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watch").finish_non_exhaustive()
     }
-}
-
-/// As many bytes of `text` as are whole characters.
-fn beginning(text: &str, bytes: usize) -> &str {
-    let end = (0..=bytes.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
-    end.map_or("", |end| &text[..end])
 }
 
 #[cfg(test)]
@@ -197,7 +198,10 @@ mod tests {
     use crate::http::client::Client;
 
     fn tell(tap: &Tap, worker: usize, path: &str) {
-        let request = Request::builder().uri(path).body(()).unwrap();
+        tell_of(tap, worker, &Request::builder().uri(path).body(()).unwrap());
+    }
+
+    fn tell_of(tap: &Tap, worker: usize, request: &Request<()>) {
         let client = Client::new("10.1.2.3:5000".parse().ok(), None);
         let record = Record {
             service: Some(&Arc::from("app.local")),
@@ -213,7 +217,7 @@ mod tests {
             reason: Some("no_endpoint"),
             failed: true,
         };
-        tap.tell(worker, &Entry::new(&request, Arc::new(client)), &record);
+        tap.tell(worker, &Entry::new(request, Arc::new(client)), &record);
     }
 
     #[test]
@@ -259,9 +263,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_path_is_cut_between_characters() {
-        assert_eq!(beginning("/abc", 10), "/abc");
-        assert_eq!(beginning("/aéb", 3), "/a");
-        assert_eq!(beginning("/aéb", 4), "/aé");
+    fn what_is_long_is_cut() {
+        let tap = Arc::new(Tap::new(1));
+        let watch = tap.watch().unwrap();
+        let method = "M".repeat(5000);
+        let request = Request::builder().method(&*method).uri(format!("/{method}"));
+        tell_of(&tap, 0, &request.body(()).unwrap());
+        let Sample { method, path, .. } = watch.look().samples.remove(0);
+        assert!(method.as_str().len() < PATH && path.len() == PATH, "{method} {path}");
     }
 }

@@ -10,7 +10,10 @@
 //! the bounds of buckets for one.
 //!
 //! [`Plane::observe`]: crate::http::Plane::observe
-#![cfg_attr(not(feature = "http"), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(feature = "http"),
+    allow(rustdoc::broken_intra_doc_links, reason = "there is no Plane then")
+)]
 
 mod description;
 #[cfg(feature = "http")]

@@ -201,7 +201,7 @@ pub const ALL: &[Description] = &[
         Discovery,
         READY_DURATION,
         READY,
-        "Time from an endpoint's address being known to the first connection it accepted, from when on it gets requests.",
+        "Time from when an endpoint that can be reached is wanted first (its source knows its address and calls it healthy, and it is neither drained nor of weight 0) to the first connection it accepted, from when on it gets requests.",
     )
     .by(&[Label::SOURCE]),
     Description::gauge(
@@ -242,6 +242,6 @@ pub const ALL: &[Description] = &[
     Description::counter(
         AccessLog,
         LOG_DROPPED,
-        "Lines of the access log lost because it was not written fast enough.",
+        "Lines of the access log lost because it was not written fast enough, or could not be written at all: the disk is full, or fails.",
     ),
 ];

@@ -85,3 +85,25 @@ async fn an_endpoint_that_is_spoken_to_in_two_ways_is_one() {
     assert_eq!(numbers.gauge("lb_requests_in_flight", "1"), 0.0);
     assert_eq!(numbers.gauge("lb_upstream_idle_connections", "1"), 1.0);
 }
+
+#[tokio::test]
+async fn what_was_reused_is_counted_of_who_leaves_before_anybody_looks() {
+    let numbers = Numbers::default();
+    let _recorder = set_default_local_recorder(&numbers);
+    let backend = Backend::hello("hello").await;
+    let lb = Lb::start(Options::default()).await;
+    lb.upsert("1", "app.local", backend.address);
+    lb.ready("app.local", 1).await;
+    let mut client = lb.client().await;
+    for _ in 0..3 {
+        assert_eq!(client.get("app.local", "/").await.status, 200);
+        lb.until(|| lb.report("app.local").endpoints[0].in_flight == 0).await;
+    }
+    let reused = || numbers.counter("lb_upstream_reused_connections_total", "1");
+    lb.plane.observe();
+    assert_eq!(reused(), 2);
+    assert_eq!(client.get("app.local", "/").await.status, 200);
+    lb.remove("1");
+    lb.until(|| reused() > 2).await;
+    assert_eq!(reused(), 3, "each is counted once");
+}

@@ -182,7 +182,8 @@ async fn who_refuses_connections_is_an_attempt_too() {
     assert_eq!((last.address, last.error), (stays.address, None));
     let failed = &trace.attempts[..trace.attempts.len() - 1];
     let refused = |one: &Attempt| (one.address, one.error) == (address, Some("connect_refused"));
-    assert!(failed.iter().all(refused), "{trace:#?}");
+    assert!(!failed.is_empty() && failed.iter().all(refused), "{trace:#?}");
+    assert!(failed.iter().all(|one| one.connect.is_none()), "none was opened: {trace:#?}");
 }
 
 #[tokio::test]
@@ -244,4 +245,45 @@ async fn what_is_long_is_cut_off_and_what_is_secret_left_out() {
     assert_eq!((trace.path.len(), trace.user_agent.unwrap().len()), (1024, 1024));
     assert!(path.starts_with(&*trace.path));
     assert_eq!(trace.host.as_deref(), Some("app.local"));
+}
+
+#[tokio::test]
+async fn what_clients_make_up_has_no_more_room_than_it_needs() {
+    let (options, kept) = tracing(1.0, "true");
+    let backend = mirror().await;
+    let lb = serving(options, &[&backend]).await;
+    let method = "M".repeat(20_000);
+    let state = format!("tracestate: a={}\r\n", "1".repeat(500)).repeat(30);
+    let request =
+        format!("{method} / HTTP/1.1\r\nHost: app.local\r\n{}{state}\r\n", traceparent("01"));
+    let head = lb.client().await.raw(&request).await.body;
+    assert!(head.starts_with(&method) && head.contains(&state), "all of it is passed on");
+    let trace = kept.one(&lb).await;
+    assert!(method.starts_with(trace.method.as_str()) && trace.method.as_str().len() < 100);
+    // Two entries and the comma between them.
+    assert_eq!(trace.state.map(|state| state.len()), Some(502 + 1 + 502));
+}
+
+#[tokio::test]
+async fn a_password_in_a_host_is_nowhere_in_a_trace() {
+    let (options, kept) = tracing(1.0, "false");
+    let lb = Lb::start(options).await;
+    for request in [
+        "GET http://user:secret@app.local/ HTTP/1.1\r\nHost: user:secret@app.local\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: user:secret@app.local\r\n\r\n",
+    ] {
+        assert_eq!(lb.client().await.raw(request).await.status, 400);
+        let trace = kept.one(&lb).await;
+        assert_eq!(trace.host.as_deref(), Some("app.local"));
+        assert!(!format!("{trace:?}").contains("secret"), "{trace:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_refused_is_the_one_that_a_trusted_proxy_speaks_for() {
+    let (options, kept) = tracing(1.0, "127.0.0.0/8");
+    let lb = Lb::start(options).await;
+    let request = "GET / HTTP/1.1\r\nHost: a b\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n";
+    assert_eq!(lb.client().await.raw(request).await.status, 400);
+    assert_eq!(kept.one(&lb).await.client, "203.0.113.9".parse().ok());
 }

@@ -116,8 +116,8 @@ impl Engine {
         Ok(internal.filter_map(|network| network.id).collect())
     }
 
-    /// The events from now on, each with its time stamp. `subscribed` is told once none can be missed any
-    /// more: when the engine has answered, before the first event.
+    /// The events from now on, each with its time stamp. `subscribed` is told once none can
+    /// be missed any more: when the engine has answered, before the first event.
     pub(crate) fn events(
         &self,
         subscribed: Arc<Notify>,

@@ -208,7 +208,8 @@ impl Line<'_> {
                 true
             }),
             Variable::UpstreamConnectTime => self.attempts(field, true, |out, attempt| {
-                seconds(out, attempt.phases.connect.unwrap_or_default());
+                let Some(connect) = attempt.phases.connect else { return false };
+                seconds(out, connect);
                 true
             }),
             Variable::UpstreamHeaderTime => self.attempts(field, true, |out, attempt| {
@@ -246,13 +247,13 @@ impl Line<'_> {
         self.entry.uri.query().filter(|query| !query.is_empty())
     }
 
-    /// Whom the client has asked for, in its own words.
+    /// Whom the client has asked for, in its own words, but not as whom.
     fn authority(&self, slot: Option<Slot>) -> Option<&[u8]> {
         let authority = match self.entry.uri.authority() {
             Some(authority) => Some(authority.as_str().as_bytes()),
             None => self.notes.values(slot).next(),
         };
-        authority.filter(|authority| !authority.is_empty())
+        authority.map(head::without_userinfo).filter(|authority| !authority.is_empty())
     }
 
     /// The same without its port, if it is one that anybody could be routed by.

@@ -1,9 +1,11 @@
 //! The access log: a line for each request that has ended.
 
+mod compile;
 mod entry;
 mod escape;
 mod format;
 mod line;
+mod names;
 mod presets;
 mod variable;
 mod writer;
@@ -39,8 +41,9 @@ pub enum Destination {
 /// One line for each request, in a [`LogFormat`]. Without another one, that is the
 /// combined format of the NCSA with the host in front, and behind it the name of the
 /// endpoint that answered, how long the request took in seconds, how many attempts were
-/// made at it, and why the balancer answered it itself, if it did (see
-/// [`Refusal::reason`](super::Refusal::reason)):
+/// made at it, and why there is no whole answer of an endpoint, if there is none: a
+/// [`Refusal::reason`](super::Refusal::reason) where the balancer answered it itself, or
+/// `upstream_reset`, `upstream_idle` or `client_timeout` where an answer was broken off:
 ///
 /// ```text
 /// app.local 10.0.0.9 - - [22/Nov/2026:16:48:00 +0000] "GET / HTTP/1.1" 200 45 "-" "curl/8" "shop-app-1" 0.002 1 -
@@ -105,8 +108,9 @@ impl AccessLog {
     ///
     /// # Errors
     ///
-    /// The file can't be opened; the log then goes on in the old one. Or that has taken
-    /// nothing for a second; the new one is used once it does.
+    /// The file can't be opened; the log then goes on in the old one. Or it isn't open
+    /// within a second, as the old one takes nothing or the disk hangs; the new one is used
+    /// once it is.
     pub fn reopen(&self) -> io::Result<()> {
         self.0.writer.reopen(&self.0.destination)
     }

@@ -44,9 +44,10 @@ struct Told {
 
 /// Done once what has come together before is written.
 struct Order {
-    /// Where to go on from then on, if that is somewhere else.
-    reopened: Option<File>,
-    done: SyncSender<()>,
+    /// Where to go on from then on, if that is to be opened anew.
+    reopened: Option<Destination>,
+    /// What came of that.
+    done: SyncSender<io::Result<()>>,
 }
 
 /// Lines are collected for this long before they are written.
@@ -87,20 +88,21 @@ impl Writer {
     }
 
     pub(super) fn reopen(&self, destination: &Destination) -> io::Result<()> {
-        self.order(Some(open(destination)?))
+        // Not opened here: on a disk that hangs, that takes as long as it likes.
+        self.order(Some(destination.clone()))
     }
 
     pub(super) fn flush(&self) -> io::Result<()> {
         self.order(None)
     }
 
-    fn order(&self, reopened: Option<File>) -> io::Result<()> {
+    fn order(&self, reopened: Option<Destination>) -> io::Result<()> {
         let (done, told) = sync_channel(1);
         lock(&self.told.orders).push(Order { reopened, done });
         self.thread.unpark();
-        told.recv_timeout(WAIT).map_err(|_| {
+        told.recv_timeout(WAIT).unwrap_or_else(|_| {
             let error = format!("its destination has taken nothing for {WAIT:?}");
-            io::Error::new(io::ErrorKind::TimedOut, error)
+            Err(io::Error::new(io::ErrorKind::TimedOut, error))
         })
     }
 }
@@ -125,11 +127,12 @@ fn run(told: &Told, lanes: &[Lane], mut sink: Sink) {
             }
         }
         for order in orders {
-            if let Some(file) = order.reopened {
-                sink.turn_to(file);
-            }
+            let done = order.reopened.map_or(Ok(()), |destination| {
+                sink.turn_to(open(&destination)?);
+                Ok(())
+            });
             // Who waited may have given up.
-            let _ = order.done.try_send(());
+            let _ = order.done.try_send(done);
         }
         match (ended, pending) {
             (true, _) => return,
@@ -164,13 +167,15 @@ struct Sink {
     cut: bool,
     /// Lines lost since it can't be written to.
     failing: Option<u64>,
+    /// Lines that were dropped since that was last told, and when that was.
+    untold: u64,
     complained: Option<Instant>,
     dropped: Counter,
 }
 
 impl Sink {
     fn new(file: File, dropped: Counter) -> Self {
-        Self { file, cut: false, failing: None, complained: None, dropped }
+        Self { file, cut: false, failing: None, untold: 0, complained: None, dropped }
     }
 
     fn turn_to(&mut self, file: File) {
@@ -186,10 +191,9 @@ impl Sink {
             mem::swap(lines, &mut room);
             mem::take(dropped)
         };
-        if dropped > 0 && self.complained.is_none_or(|at| at.elapsed() > SILENCE) {
-            self.complained = Some(Instant::now());
+        if let Some(lines) = self.complaint(dropped, Instant::now()) {
             tracing::warn!(
-                lines = dropped,
+                lines,
                 "the access log is written too slowly, and lines are dropped; \
                  lb_access_log_dropped_total counts them"
             );
@@ -200,6 +204,17 @@ impl Sink {
         room.clear();
         room.shrink_to(ROOM);
         room
+    }
+
+    /// How many lines were dropped, with so many more, if that is to be told `now`.
+    fn complaint(&mut self, dropped: u64, now: Instant) -> Option<u64> {
+        self.untold += dropped;
+        let is_silent = self.complained.is_some_and(|at| now.duration_since(at) <= SILENCE);
+        if self.untold == 0 || is_silent {
+            return None;
+        }
+        self.complained = Some(now);
+        Some(mem::take(&mut self.untold))
     }
 
     fn write(&mut self, lines: &[u8], told: &Told) {
@@ -348,6 +363,10 @@ mod tests {
         scene.write(0, &line.repeat(10_000));
         assert_eq!(scene.writer.flush().unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(scene.reopen().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let other = scene.path.with_extension("other");
+        let reopened = scene.writer.reopen(&Destination::File(other.clone()));
+        assert_eq!(reopened.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(!other.exists(), "who can wait opens it");
         // What was there once somebody reads: nothing was given up.
         scene.write(0, "last\n");
         let mut reader = OpenOptions::new().read(true).open(&scene.path).unwrap();
@@ -360,6 +379,29 @@ mod tests {
         assert_eq!(all.len(), line.len() * 10_000 + 5);
         assert!(scene.writer.flush().is_ok());
         assert_eq!(scene.dropped.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_told_and_the_old_one_goes_on() {
+        let scene = Scene::new(|_| ());
+        let nowhere = Destination::File(scene.path.join("no/folder"));
+        let error = scene.writer.reopen(&nowhere).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+        scene.write(0, "a\n");
+        scene.writer.flush().unwrap();
+        assert_eq!(fs::read_to_string(&scene.path).unwrap(), "a\n");
+    }
+
+    #[test]
+    fn all_that_is_dropped_is_told_once_and_not_too_often() {
+        let (_, mut sink, _) = almost_full(0);
+        let now = Instant::now();
+        assert_eq!(sink.complaint(0, now), None);
+        assert_eq!(sink.complaint(3, now), Some(3));
+        assert_eq!(sink.complaint(4, now + SILENCE / 2), None);
+        assert_eq!(sink.complaint(5, now + SILENCE), None);
+        assert_eq!(sink.complaint(0, now + SILENCE * 2), Some(9));
+        assert_eq!(sink.complaint(0, now + SILENCE * 9), None);
     }
 
     #[test]

@@ -249,9 +249,8 @@ fn routed(planned: &PlannedEndpoint) -> Vec<Condition> {
 
 fn role(table: &Table, service: &Service, planned: &PlannedEndpoint) -> Role {
     let shares = Shares::of(service);
-    let mut members = service.cluster.members().iter();
-    let member = service.member(planned);
-    let place = member.and_then(|member| members.position(|one| std::ptr::eq(one, member)));
+    let place = service.place(planned);
+    let member = place.map(|place| &service.cluster.members()[place]);
     let conditions = match member.filter(|_| planned.is_wanted()) {
         None => vec![condition(Test::Accepting, None), condition(Test::Answering, None)],
         Some(member) => {

@@ -227,8 +227,9 @@ impl Plane {
 
         let (mut head, ()) = request.into_parts();
         let named = head.headers.contains_key(X_FORWARDED_FOR);
-        let sent = head::to_upstream(&mut head, &stand_in, &options.forwarding);
-        explanation.speaks_for = sent.origin;
+        let word = options.forwarding.word(&head.headers, &stand_in);
+        explanation.speaks_for = word.origin;
+        head::to_upstream(&mut head, &stand_in, word, &options.forwarding);
         // What is said of nobody in particular counts only where it comes first.
         let known = stand_in.address.is_some() && (inquiry.client.is_some() || named);
         let headers = known.then_some(&head.headers);
@@ -297,16 +298,9 @@ fn route(
 ) -> RouteExplanation {
     let shares = Shares::of(service);
     let members = service.cluster.members();
-    let share = |one: &EndpointReport, address| {
-        let is_it = |at: &usize| {
-            members[*at].id == one.id
-                && Some(members[*at].endpoint.target.upstream.address) == address
-        };
-        (0..members.len()).find(is_it).map_or(0.0, |at| shares.parts[at])
-    };
-    let endpoints = service.plan.endpoints.iter().map(|planned| {
-        let report = report(table, service, planned);
-        EndpointShare { share: share(&report, planned.address), report }
+    let endpoints = service.plan.endpoints.iter().map(|planned| EndpointShare {
+        share: service.place(planned).map_or(0.0, |place| shares.parts[place]),
+        report: report(table, service, planned),
     });
     let hash = headers.and_then(|headers| key(service, headers));
     let owner = hash.and_then(|hash| owner(service, hash));

@@ -3,7 +3,7 @@
 use crate::{
     balance::{Algorithm, Member, PickContext, hash},
     endpoint::EndpointId,
-    http::table::{Service, Target},
+    http::table::{Service, Target, is_wanted},
 };
 
 /// What the parts are reckoned by, and so how far they can be relied on.
@@ -67,8 +67,7 @@ impl Shares {
         let on_trial = |member: &Member<Target>| member.endpoint.target.upstream.is_on_trial();
         let parts = if !service.cluster.is_ready() {
             basis = Basis::LastResort;
-            let wanted = |one: &Member<Target>| one.endpoint.weight > 0 && one.load.is_wanted();
-            members.iter().map(|one| f64::from(u8::from(wanted(one)))).collect()
+            members.iter().map(|one| f64::from(u8::from(is_wanted(one)))).collect()
         } else if basis == Basis::Keys {
             let mut counts = vec![0.0; members.len()];
             for key in 0..KEYS {

@@ -24,6 +24,15 @@ const X_FORWARDED_SSL: HeaderName = HeaderName::from_static("x-forwarded-ssl");
 const X_ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
+/// What the word of a client counts for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Word {
+    /// Whether it is believed.
+    pub(super) believed: bool,
+    /// Who it says the client is, if that isn't who connected.
+    pub(super) origin: Option<IpAddr>,
+}
+
 /// Which headers tell endpoints about clients. `X-Forwarded-For`, `-Host`,
 /// `-Proto`, `-Port` and `-Ssl`, `X-Real-IP` and `X-Original-URI` always do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,23 +60,29 @@ impl Default for Forwarding {
 }
 
 impl Forwarding {
+    /// What this client's word counts for, as it came in `headers`.
+    pub(super) fn word(&self, headers: &HeaderMap, client: &Client) -> Word {
+        let believed = self.believes(client);
+        let origin = if believed { self.trust.origin(headers) } else { None };
+        Word { believed, origin }
+    }
+
     /// Completes the headers of a request that came in `version` and asked for
-    /// `target`. Returns who the client is said to be, if that isn't who connected.
+    /// `target`, from a client whose `word` counts for this.
     pub(super) fn to_upstream(
         &self,
         headers: &mut HeaderMap,
         client: &Client,
+        word: Word,
         version: Version,
         target: Option<&PathAndQuery>,
-    ) -> Option<IpAddr> {
-        let believed = self.believes(client);
-        if !believed {
+    ) {
+        if !word.believed {
             let hearsay: Vec<_> = headers.keys().filter(|name| is_hearsay(name)).cloned().collect();
             for name in hearsay {
                 headers.remove(name);
             }
         }
-        let origin = if believed { self.trust.origin(headers) } else { None };
         append(headers, X_FORWARDED_FOR, client.ip.clone());
         default(headers, X_FORWARDED_PROTO, || HeaderValue::from_static(client.scheme()));
         default(headers, X_FORWARDED_PORT, || client.port.clone());
@@ -77,7 +92,7 @@ impl Forwarding {
         let secure = headers.get(X_FORWARDED_PROTO).is_some_and(|proto| proto == "https");
         let ssl = HeaderValue::from_static(if secure { "on" } else { "off" });
         headers.insert(X_FORWARDED_SSL, ssl);
-        let ip = origin.map_or_else(|| client.ip.clone(), value_of);
+        let ip = word.origin.map_or_else(|| client.ip.clone(), value_of);
         headers.insert(X_REAL_IP, ip);
         let target = target.map_or("/", PathAndQuery::as_str);
         if let Ok(target) = HeaderValue::from_str(target) {
@@ -89,7 +104,6 @@ impl Forwarding {
             append(headers, header::FORWARDED, element);
         }
         self.enter(headers, version);
-        origin
     }
 
     /// Whether what this client says counts.
@@ -213,14 +227,15 @@ mod tests {
             headers.append(name, value.parse().unwrap());
         }
         let target = PathAndQuery::from_static("//a/%2F?b");
-        let origin =
-            forwarding.to_upstream(&mut headers, &client(peer), Version::HTTP_11, Some(&target));
+        let client = client(peer);
+        let word = forwarding.word(&headers, &client);
+        forwarding.to_upstream(&mut headers, &client, word, Version::HTTP_11, Some(&target));
         let mut told: Vec<_> = headers
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
             .collect();
         told.sort_unstable();
-        (told, origin)
+        (told, word.origin)
     }
 
     fn of<'a>(told: &'a [(String, String)], name: &str) -> &'a str {

@@ -10,7 +10,7 @@ pub(in crate::http) fn host<B>(request: &Request<B>) -> Result<&str, Refusal> {
         // The target's authority outranks the header (RFC 9112, section 3.2.2), but
         // who says two things is up to no good.
         (Some(authority), Some(named)) if !is_same(request.uri(), named) => {
-            tracing::debug!(%authority, named, "two hosts in one request");
+            tracing::debug!(authority = authority.host(), "two hosts in one request");
             return Err(Refusal::BadHost);
         }
         // Who knows of `Host` sends it, whatever the target (section 3.2).
@@ -44,6 +44,13 @@ fn is_same(uri: &Uri, named: &str) -> bool {
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     let cut = |text| &text[..bare(text).unwrap_or(text.len())];
     cut(authority).eq_ignore_ascii_case(cut(named))
+}
+
+/// A host as clients name it, without a name and a password in front, which are nobody's
+/// business. Who names a user is refused, but told of all the same.
+pub(in crate::http) fn without_userinfo(authority: &[u8]) -> &[u8] {
+    let at = authority.iter().rposition(|&byte| byte == b'@');
+    &authority[at.map_or(0, |at| at + 1)..]
 }
 
 /// `None` where this isn't a host with or without a port.

@@ -3,33 +3,28 @@
 mod hop;
 mod host;
 
-use std::net::IpAddr;
-
 use ::http::{HeaderMap, HeaderValue, Request, Uri, Version, header, request, uri};
 
 use http_body::Body;
 
-use super::{client::Client, forwarding::Forwarding};
+use super::{
+    client::Client,
+    forwarding::{Forwarding, Word},
+};
 use hop::Hop;
 
 pub(super) use hop::{connection_tokens, is_plainly_framed};
-pub(super) use host::{host, is_target, without_port};
-
-/// What came of making a head one of ours.
-pub(super) struct Sent {
-    /// Whether it asks for an upgrade.
-    pub(super) upgrade: bool,
-    /// Who the client is, if it isn't who connected.
-    pub(super) origin: Option<IpAddr>,
-}
+pub(super) use host::{host, is_target, without_port, without_userinfo};
 
 /// Makes the head of a request one of ours: for this hop, in origin form, with
-/// the client's address in it.
+/// the client's address in it, and what its `word` counts for. Returns whether it asks for
+/// an upgrade.
 pub(super) fn to_upstream(
     head: &mut request::Parts,
     client: &Client,
+    word: Word,
     forwarding: &Forwarding,
-) -> Sent {
+) -> bool {
     let hop = Hop::of(&head.headers);
     let upgrade = hop.upgrade.is_some();
     let host = head.uri.authority().map(uri::Authority::as_str);
@@ -50,9 +45,9 @@ pub(super) fn to_upstream(
     // What CGI programs would take for the variable HTTP_PROXY (httpoxy).
     head.headers.remove("proxy");
     let target = head.uri.path_and_query();
-    let origin = forwarding.to_upstream(&mut head.headers, client, head.version, target);
+    forwarding.to_upstream(&mut head.headers, client, word, head.version, target);
     head.version = Version::HTTP_11;
-    Sent { upgrade, origin }
+    upgrade
 }
 
 /// HTTP/2 cuts the line of cookies to pieces, which are one line for everybody else
@@ -169,8 +164,9 @@ mod tests {
         let client = Client::new("10.1.2.3:5000".parse().ok(), None);
         let mut forwarding = Forwarding::default();
         (forwarding.request_id, forwarding.trace) = (false, false);
-        let sent = to_upstream(&mut head, &client, &forwarding);
-        (head, sent.upgrade)
+        let word = forwarding.word(&head.headers, &client);
+        let upgrade = to_upstream(&mut head, &client, word, &forwarding);
+        (head, upgrade)
     }
 
     fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {

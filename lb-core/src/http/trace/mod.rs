@@ -57,13 +57,14 @@ pub struct Trace {
     pub parent: Option<u64>,
     /// The trace flags (W3C), as endpoints are told of them.
     pub flags: u8,
-    /// The `tracestate` that came with it.
+    /// The `tracestate` that came with it: of a long one, as many entries as there is room
+    /// for.
     pub state: Option<Box<str>>,
     /// When its head had come.
     pub started: SystemTime,
     /// How long it took until the last byte of its answer was handed over.
     pub took: Duration,
-    /// Its method, as it came.
+    /// Its method, as it came, and not all of a long one.
     pub method: Method,
     /// `http` or `https`, as the first client asked, as far as it is known.
     pub scheme: &'static str,

@@ -8,7 +8,13 @@ use std::{
 use ::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 
 use super::{
-    super::{client::Client, forwarding::Traced, upstream::Upstream},
+    super::{
+        client::Client,
+        clip::{clip, clip_list, clip_method},
+        forwarding::Traced,
+        head::without_userinfo,
+        upstream::Upstream,
+    },
     Attempt, Parent, Trace, Traces,
     parent::{TRACEPARENT, TRACESTATE, new_span},
 };
@@ -31,17 +37,17 @@ pub(in crate::http) struct Recording {
 }
 
 impl Traces {
-    /// Begins the trace of a request, if it is to be traced. Whether its client is
-    /// `believed` is only asked where that matters.
+    /// Begins the trace of a request, if it is to be traced: one whose client is `believed`
+    /// says so itself.
     pub(in crate::http) fn begin<B>(
         &self,
         request: &Request<B>,
         client: &Client,
         began: Instant,
-        believed: impl FnOnce() -> bool,
+        believed: bool,
     ) -> Option<Box<Recording>> {
         let parent = Parent::of(request.headers());
-        let wanted = match parent.filter(|_| believed()) {
+        let wanted = match parent.filter(|_| believed) {
             Some(parent) => parent.is_sampled(),
             None => self.0.sampler.says_yes(),
         };
@@ -64,13 +70,16 @@ impl Recording {
         let (headers, uri) = (request.headers(), request.uri());
         let context = parent.map_or_else(|| Parent::new(true), |parent| parent.next(true));
         let state = || {
-            let lines = headers.get_all(TRACESTATE).iter().map(text).collect::<Vec<_>>();
-            (!lines.is_empty()).then(|| lines.join(",").into())
+            let lines = headers.get_all(TRACESTATE).iter();
+            let list = lines.map(|line| String::from_utf8_lossy(line.as_bytes()));
+            let list = list.collect::<Vec<_>>().join(",");
+            // Half an entry would be another one.
+            let whole = clip_list(&list, LONGEST);
+            (!whole.is_empty()).then(|| whole.into())
         };
         let host = match uri.authority() {
-            // Never who is said to ask, nor his password.
-            Some(authority) => authority.as_str().rsplit('@').next().map(clip),
-            None => headers.get(header::HOST).map(text),
+            Some(authority) => Some(host(authority.as_str().as_bytes())),
+            None => headers.get(header::HOST).map(|value| host(value.as_bytes())),
         };
         let trace = Trace {
             id: context.trace,
@@ -80,10 +89,10 @@ impl Recording {
             state: parent.and_then(|_| state()),
             started: SystemTime::now(),
             took: Duration::ZERO,
-            method: request.method().clone(),
+            method: clip_method(request.method()),
             scheme: client.scheme(),
             host,
-            path: clip(uri.path()),
+            path: clip(uri.path(), LONGEST).into(),
             version: request.version(),
             user_agent: headers.get(header::USER_AGENT).map(text),
             peer: client.address,
@@ -102,17 +111,22 @@ impl Recording {
         Traced::Yes { span: self.context, is_new: self.is_new }
     }
 
-    /// These headers, of which only what is believed is left, tell of the first client.
-    pub(in crate::http) fn speaks_for(&mut self, headers: &HeaderMap, origin: Option<IpAddr>) {
-        self.trace.client = origin.or(self.trace.client);
+    /// This is the first client, by the word of one that is believed.
+    pub(in crate::http) fn speaks_for(&mut self, origin: IpAddr) {
+        self.trace.client = Some(origin);
+    }
+
+    /// These headers, of which only what is believed is left, tell what the first client
+    /// asked for.
+    pub(in crate::http) fn is_passed_on(&mut self, headers: &HeaderMap) {
         let of = |name| headers.get(name).map(HeaderValue::as_bytes);
         match of("x-forwarded-proto") {
             Some(b"https") => self.trace.scheme = "https",
             Some(b"http") => self.trace.scheme = "http",
             _ => {}
         }
-        if let Some(host) = headers.get("x-forwarded-host") {
-            self.trace.host = Some(text(host));
+        if let Some(name) = of("x-forwarded-host") {
+            self.trace.host = Some(host(name));
         }
     }
 
@@ -208,9 +222,14 @@ pub(in crate::http) fn why_not_connected(error: &io::Error) -> &'static str {
 }
 
 fn text(value: &HeaderValue) -> Box<str> {
-    clip(&String::from_utf8_lossy(value.as_bytes()))
+    clipped(value.as_bytes())
 }
 
-fn clip(text: &str) -> Box<str> {
-    text[..text.floor_char_boundary(LONGEST)].into()
+/// Whom a client asks for, but not as whom.
+fn host(authority: &[u8]) -> Box<str> {
+    clipped(without_userinfo(authority))
+}
+
+fn clipped(text: &[u8]) -> Box<str> {
+    clip(&String::from_utf8_lossy(text), LONGEST).into()
 }
