@@ -75,8 +75,9 @@ fn is_installed() -> bool {
 async fn nginx(folder: &Path, site: SocketAddr, format: &str, escape: &str) -> (SocketAddr, Child) {
     let address = benches::contest::free().unwrap();
     let shown = folder.display();
+    // One process: a worker would outlive a master that is killed.
     let configuration = format!(
-        "daemon off; pid {shown}/pid; error_log {shown}/errors; worker_processes 1; events {{}}
+        "daemon off; master_process off; pid {shown}/pid; error_log {shown}/errors; events {{}}
          http {{
              client_body_temp_path {shown}/1; proxy_temp_path {shown}/2; fastcgi_temp_path {shown}/3;
              uwsgi_temp_path {shown}/4; scgi_temp_path {shown}/5;
