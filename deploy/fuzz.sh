@@ -9,7 +9,16 @@
 # Installs a C++ compiler where there is none.
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
-trap 'trap - INT; kill 0; exit 130' INT
+
+running=()
+# Ends what it has started, and nothing else.
+clean() {
+    [ "${#running[@]}" -eq 0 ] || kill "${running[@]}" 2>/dev/null || true
+    wait
+}
+trap clean EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 seconds=${1:-60}
 case $seconds in
@@ -47,13 +56,17 @@ summary() { awk '/^#[0-9]/ { line = $0 } END { print line }' "$1"; }
 
 # Runs one target, and says how it went.
 fuzz() {
-    local target=$1 limit input
+    local target=$1 limit input child=''
     local found=$out/corpus/$target crashes=$out/crashes/$target log=$out/$target.log
     mkdir -p "$found" "$crashes"
     limit=(-max_total_time="$seconds")
     [ "$seconds" -gt 0 ] || limit=(-runs=0)
-    if RUST_BACKTRACE=0 "$out/$host/release/$target" "${limit[@]}" -timeout=5 -rss_limit_mb=1024 \
-        -artifact_prefix="$crashes/" "$found" "fuzz/corpus/$target" >"$log" 2>&1; then
+    # A shell that ends leaves behind what it waits for.
+    trap '[ -z "$child" ] || kill "$child" 2>/dev/null || true; wait; exit 143' TERM
+    RUST_BACKTRACE=0 "$out/$host/release/$target" "${limit[@]}" -timeout=5 -rss_limit_mb=1024 \
+        -artifact_prefix="$crashes/" "$found" "fuzz/corpus/$target" >"$log" 2>&1 &
+    child=$!
+    if wait "$child"; then
         say "$target: $(summary "$log")"
         return
     fi
@@ -76,12 +89,12 @@ fuzz() {
 cores=$(getconf _NPROCESSORS_ONLN)
 failed=0
 while [ "${#targets[@]}" -gt 0 ]; do
-    running=()
     for target in "${targets[@]:0:cores}"; do
         fuzz "$target" &
         running+=($!)
     done
     targets=("${targets[@]:cores}")
     for pid in "${running[@]}"; do wait "$pid" || failed=1; done
+    running=()
 done
-exit "$failed"
+[ "$failed" -eq 0 ]

@@ -146,7 +146,7 @@ is_seen() {
     shows 0
     DISPLAY=:$(cat "$work/display") LIBGL_ALWAYS_SOFTWARE=1 ARGS=-$screen \
         in_background deploy/logstalgia.sh >"$work/logstalgia" 2>&1
-    until_true "three paddles: $(cat "$work/logstalgia")" shows 3
+    (until_true "three paddles" shows 3) || { cat "$work/logstalgia" && return 1; }
     if [ -n "${PICTURE:-}" ]; then
         sleep 15 # until requests of all kinds are under way
         until_true "three paddles again" shows 3

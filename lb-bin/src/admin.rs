@@ -172,11 +172,7 @@ impl Admin {
         if *request.method() != Method::GET || request.uri().path() != "/live/events" {
             return None;
         }
-        let mut response = Response::new(self.live.follow()?);
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Some(response)
+        Some(events(self.live.follow()?))
     }
 
     fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
@@ -215,9 +211,8 @@ impl Admin {
                 response.headers_mut().insert(LOCATION, HeaderValue::from_static("/live/"));
                 response
             }
-            "/live/events" => {
-                text(StatusCode::SERVICE_UNAVAILABLE, "503 Service Unavailable: too many follow\n")
-            }
+            "/live/events" if *request.method() == Method::HEAD => events(Full::default()),
+            "/live/events" => text(StatusCode::SERVICE_UNAVAILABLE, NOT_FOLLOWED),
             path => match path.strip_prefix("/live/").and_then(live::file) {
                 Some((kind, content)) => page(kind, content),
                 None => text(StatusCode::NOT_FOUND, INDEX),
@@ -273,6 +268,9 @@ lb-bin answers here:
   /certificates  what HTTPS is served with, and what is wrong with it
 ";
 
+const NOT_FOLLOWED: &str =
+    "503 Service Unavailable: too many follow, or another process has taken over\n";
+
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
@@ -286,6 +284,14 @@ fn page(kind: &'static str, content: &'static str) -> Response<Full<Bytes>> {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // It belongs to the version that runs.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+fn events<B>(body: B) -> Response<B> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

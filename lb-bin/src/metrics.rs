@@ -1,5 +1,6 @@
 //! What this program records beside the libraries, and everything it shows.
 
+use anyhow::Context;
 use lb_core::{
     metrics::{
         Description, Label,
@@ -7,7 +8,7 @@ use lb_core::{
     },
     server::Closed,
 };
-use metrics::Unit;
+use metrics::{Recorder, Unit};
 
 #[cfg(test)]
 mod reference;
@@ -93,4 +94,33 @@ pub(crate) const OWN: &[Description] = &[
 /// Everything that is shown.
 pub(crate) fn all() -> impl Iterator<Item = &'static Description> {
     [lb_core::metrics::ALL, lb_docker::metrics::ALL, OWN, crate::process::ALL].into_iter().flatten()
+}
+
+/// Has this recorder told everything from now on, unless nobody could read it: then
+/// nothing is recorded.
+pub(crate) fn record(
+    recorder: impl Recorder + Send + Sync + 'static,
+    is_readable: bool,
+) -> anyhow::Result<()> {
+    if is_readable {
+        metrics::set_global_recorder(recorder).context("can't install metrics")?;
+        all().for_each(Description::describe);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::NoopRecorder;
+
+    use super::record;
+    use crate::series::Series;
+
+    #[test]
+    fn what_nobody_can_read_is_not_recorded() {
+        let (recorder, _series) = Series::new([]);
+        record(recorder, false).unwrap();
+        // There can be only one; so there was none. This one does nothing.
+        metrics::set_global_recorder(NoopRecorder).unwrap();
+    }
 }

@@ -12,7 +12,6 @@ use lb_core::{
     Change,
     discovery::{self, Fixed},
     http::{AccessLog, Driver, Plane, Proxy},
-    metrics::Description,
     overload::Pressure,
     registry::Registration,
     server::Server,
@@ -113,11 +112,7 @@ impl Start {
         let Self { config, read, set_log, inherited, demo } = self;
         raise_descriptor_limit();
         let (recorder, series) = Series::new(metrics::all());
-        // Where nobody can read them, they are not recorded.
-        if config.admin.is_some() {
-            ::metrics::set_global_recorder(recorder).context("can't install metrics")?;
-            metrics::all().for_each(Description::describe);
-        }
+        metrics::record(recorder, config.admin.is_some())?;
 
         let mut listen = config.listen.clone();
         if !config.listen_was_said && !inherited.is_empty() {

@@ -171,8 +171,8 @@ def internals():
         )
         .with_panel(
             graph(
-                "For hosts that nobody names",
-                "Requests for no service, by class of status.",
+                "Refused before a service was found",
+                "Requests of no service, by class of status: bad ones, hosts that nobody names, overload.",
                 "reqps",
                 [
                     (

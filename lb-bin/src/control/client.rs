@@ -13,6 +13,7 @@ use super::{
     Name, is_nobody, peer,
     protocol::{Answer, LONGEST, Question},
 };
+use crate::terminal::print;
 
 /// A reload looks names up, which can take a while.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -41,7 +42,7 @@ pub(crate) async fn ask(name: Option<&Name>, question: &Question) -> anyhow::Res
     let answer =
         answer.flatten().with_context(|| format!("no answer from the balancer at {name}"))?;
     match Answer::parse(&answer) {
-        Some(Answer::Done(text)) => println!("{text}"),
+        Some(Answer::Done(text)) => print(&(text + "\n"))?,
         Some(Answer::Failed(why)) => bail!("{why}"),
         None => bail!("the balancer at {name} has ended before it answered; see its log"),
     }

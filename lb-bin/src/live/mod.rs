@@ -70,7 +70,8 @@ impl Live {
         Self { plane, connections, docker, started, followers }
     }
 
-    /// A stream that begins with what is so now; nothing where too many follow already.
+    /// A stream that begins with what is so now; nothing where too many follow already, or
+    /// another process knows better.
     pub(crate) fn follow(self: &Arc<Self>) -> Option<Events> {
         let mut followers = self.followers();
         if followers.ended || followers.all.len() >= FOLLOWERS {

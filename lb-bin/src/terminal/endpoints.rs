@@ -3,6 +3,7 @@
 use super::{
     admin::{Admin, read},
     answers::{Endpoints, Service},
+    output::print,
     table::{Cell, Table},
     text::{Tone, colored, harmless, toned},
 };
@@ -12,12 +13,8 @@ const PATH: &str = "/endpoints";
 /// Prints them as a table, or as the balancer answers it.
 pub(crate) async fn endpoints(admin: Admin, json: bool) -> anyhow::Result<()> {
     let body = admin.get(PATH).await?;
-    if json {
-        print!("{body}");
-    } else {
-        print!("{}", render(&read(PATH, &body)?, colored()));
-    }
-    Ok(())
+    let text = if json { body } else { render(&read(PATH, &body)?, colored()) };
+    Ok(print(&text)?)
 }
 
 fn render(endpoints: &Endpoints, colored: bool) -> String {

@@ -8,6 +8,7 @@ use hyper::StatusCode;
 
 use super::{
     admin::{Admin, read},
+    output::print,
     text::{Tone, colored, harmless, toned},
 };
 use crate::explain::{Explanation, Question};
@@ -22,11 +23,7 @@ pub(crate) async fn explain(admin: Admin, question: &Question, json: bool) -> an
     }
     let body = admin.expect(&target, answer)?;
     let explanation: Explanation = read("/explain", &body)?;
-    if json {
-        print!("{body}");
-    } else {
-        print!("{}", render(&explanation, colored()));
-    }
+    print(&if json { body } else { render(&explanation, colored()) })?;
     Ok(explanation.served)
 }
 

@@ -26,6 +26,9 @@ mod peers;
 #[allow(dead_code, reason = "tests/life has other questions")]
 mod prometheus;
 mod reference;
+#[allow(dead_code, reason = "who listens is the balancer")]
+#[path = "../life/reserved.rs"]
+mod reserved;
 mod scope;
 mod table;
 mod wait;

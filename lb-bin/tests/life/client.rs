@@ -128,7 +128,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    async fn head(&mut self) -> io::Result<String> {
+    /// The head of an answer, in small letters.
+    pub(crate) async fn head(&mut self) -> io::Result<String> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             if self.0.read_line(&mut head).await? == 0 {

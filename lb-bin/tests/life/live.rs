@@ -51,7 +51,7 @@ async fn it_begins_with_who_is_there_and_goes_on_with_what_happens() {
     until(&mut follower, "traffic", |_| true).await;
     let mut client = lb.client().await;
     for _ in 0..10 {
-        assert_eq!(client.get("app.local", "/a?secret=1").await.unwrap().status, 200);
+        assert_eq!(client.get("app.local", "/secret?secret=1").await.unwrap().status, 200);
     }
     client.get("app.local", "/?status=500").await.unwrap();
     client.get("nowhere.local", "/b").await.unwrap();
@@ -78,12 +78,14 @@ async fn it_begins_with_who_is_there_and_goes_on_with_what_happens() {
     let figures = &last["services"][0]["total"];
     assert!(figures["rate"].as_f64().unwrap() > 0.0 && figures["p99"].as_f64().is_some());
 
-    let of = |path: &str| sampled.iter().filter(|sample| sample["path"] == path).count();
-    assert_eq!((sampled.len(), of("/a"), of("/b")), (12, 10, 1));
-    let lost = sampled.iter().find(|sample| sample["path"] == "/b").unwrap();
-    assert_eq!((&lost["status"], &lost["reason"]), (&503.into(), &"no_route".into()));
+    let of = |status: u16| sampled.iter().filter(|sample| sample["status"] == status).count();
+    assert_eq!((sampled.len(), of(200), of(500), of(503)), (12, 10, 1, 1));
+    let lost = sampled.iter().find(|sample| sample["status"] == 503).unwrap();
+    assert_eq!(lost["reason"], "no_route");
     assert_eq!((&lost["client"], &lost["endpoint"]), (&"127.0.0.1".into(), &Value::Null));
-    assert!(!Value::from(sampled).to_string().contains("secret"));
+    // There is no login: paths may be secrets, as those of links that reset passwords.
+    let told = Value::from(sampled).to_string();
+    assert!(!told.contains("secret"), "{told}");
 }
 
 #[tokio::test]
@@ -130,6 +132,27 @@ async fn who_comes_back_is_told_as_before() {
         lb.client().await.get("app.local", "/").await.unwrap();
         until(&mut follower, "traffic", |data| data["total"]["requests"] == 1).await;
     }
+}
+
+#[tokio::test]
+async fn what_the_stream_is_like_can_be_asked_and_who_is_one_too_many_is_told() {
+    const MOST: usize = 64;
+    let lb = Lb::start(|_| {}).await;
+    let mut asking = Client::connect(lb.admin).await;
+    asking.write("HEAD /live/events HTTP/1.1\r\nhost: admin\r\n\r\n").await.unwrap();
+    let head = asking.head().await.unwrap();
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    assert!(head.contains("content-type: text/event-stream"), "{head}");
+
+    let mut followers = Vec::new();
+    for _ in 0..MOST {
+        let mut follower = follow(&lb).await;
+        until(&mut follower, "state", |_| true).await;
+        followers.push(follower);
+    }
+    let (status, why) = lb.ask("/live/events").await;
+    assert_eq!(status, 503);
+    assert!(why.contains("too many follow, or another process has taken over"), "{why}");
 }
 
 #[tokio::test]

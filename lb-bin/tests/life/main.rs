@@ -20,6 +20,8 @@ mod prometheus;
 #[path = "../e2e/reference.rs"]
 mod reference;
 mod reload;
+#[allow(dead_code, reason = "who listens is the balancer")]
+mod reserved;
 mod screen;
 mod site;
 mod stop;

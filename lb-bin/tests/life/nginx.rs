@@ -75,6 +75,7 @@ fn is_installed() -> bool {
 async fn nginx(folder: &Path, site: SocketAddr, format: &str, escape: &str) -> (SocketAddr, Child) {
     let address = benches::contest::free().unwrap();
     let shown = folder.display();
+    // One process: a worker would outlive a master that is killed.
     let configuration = format!(
         "daemon off; master_process off; pid {shown}/pid; error_log {shown}/errors; events {{}}
          http {{

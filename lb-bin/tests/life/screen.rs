@@ -12,6 +12,7 @@ use tokio::time;
 use crate::{
     lb::{LIMIT, Lb},
     load::Trickle,
+    reserved::Reserved,
     site::Site,
 };
 
@@ -168,9 +169,13 @@ async fn who_is_gone_and_comes_back_is_followed_again() {
     let settings = |lb: &mut tokio::process::Command| {
         lb.env("LB_UPSTREAM", format!("app.local={}", site.address));
     };
-    let mut lb = Lb::start(settings).await;
+    let admin = Reserved::new();
+    let mut lb = Lb::start(|lb| {
+        settings(lb);
+        lb.env("LB_ADMIN", admin.address().to_string());
+    })
+    .await;
     lb.ready("app.local", 1).await;
-    let admin = lb.admin;
     let Some(screen) = Screen::open(&lb, "NO_COLOR=1") else { return };
     screen.shows("app.local").await;
     assert!(!screen.is_colored());
@@ -180,7 +185,7 @@ async fn who_is_gone_and_comes_back_is_followed_again() {
     assert!(lost.contains("app.local"), "what was last known stays: {lost}");
     let again = Lb::start(|lb| {
         settings(lb);
-        lb.env("LB_ADMIN", admin.to_string())
+        lb.env("LB_ADMIN", admin.address().to_string())
             .env("LB_UPSTREAM", format!("new.local={}", site.address));
     })
     .await;

@@ -59,6 +59,22 @@ async fn endpoints_are_a_table_or_what_is_answered() {
 }
 
 #[tokio::test]
+async fn who_reads_only_the_beginning_of_it_is_served() {
+    let site = Site::start("one");
+    let lb = with(&format!("app.local={}", site.address)).await;
+    lb.ready("app.local", 1).await;
+    for args in [&["endpoints", "--json"][..], &["explain", "app.local"], &["top", "--once"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = lb::command();
+        command.env("LB_ADMIN", lb.admin.to_string()).args(args).stdout(writer);
+        let ended = command.spawn().unwrap().wait_with_output().await.unwrap();
+        let error = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!((ended.status.code(), error.as_str()), (Some(0), ""), "{args:?}");
+    }
+}
+
+#[tokio::test]
 async fn who_can_t_be_asked_is_told_with_what_would_help() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = listener.local_addr().unwrap().to_string();

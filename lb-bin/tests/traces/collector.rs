@@ -23,7 +23,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use prost::Message;
 use tokio::{
     io::copy_bidirectional,
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     process::Command,
     task::JoinSet,
     time,
@@ -38,7 +38,7 @@ use tokio_rustls::{
 };
 use tonic::{Status, transport::Server};
 
-use crate::{lb::LIMIT, span::Span};
+use crate::{lb::LIMIT, reserved::Reserved, span::Span};
 
 /// What it is spoken to in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,29 +72,14 @@ struct State {
     hangs: AtomicBool,
 }
 
-/// A port that refuses connections until there is a collector.
-pub(crate) struct Reserved(TcpSocket);
-
-impl Reserved {
-    pub(crate) fn new() -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        Self(socket)
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.0.local_addr().unwrap())
-    }
-
-    pub(crate) fn open(self, protocol: Protocol) -> Collector {
-        Collector::serve(self.0.listen(64).unwrap(), protocol)
-    }
-}
-
 impl Collector {
     pub(crate) fn start(protocol: Protocol) -> Self {
-        Reserved::new().open(protocol)
+        Self::at(Reserved::new(), protocol)
+    }
+
+    /// Where nobody has listened so far.
+    pub(crate) fn at(reserved: Reserved, protocol: Protocol) -> Self {
+        Self::serve(reserved.listen(), protocol)
     }
 
     fn serve(listener: TcpListener, protocol: Protocol) -> Self {

@@ -16,3 +16,5 @@ mod client;
 #[allow(dead_code, reason = "what only the tests of life need")]
 #[path = "../life/lb.rs"]
 mod lb;
+#[path = "../life/reserved.rs"]
+mod reserved;

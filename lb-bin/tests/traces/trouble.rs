@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::time;
 
 use crate::{
-    collector::{Collector, Protocol, Reserved, send_to},
+    collector::{Collector, Protocol, send_to},
     endpoint::{Endpoint, HOST, before},
     lb::{LIMIT, Lb},
+    reserved::Reserved,
 };
 
 /// Waits until so many traces, or more, have come to this end.
@@ -32,7 +33,8 @@ async fn counted(lb: &Lb, outcome: &str, at_least: u64) {
 async fn one_that_is_away_costs_nobody_anything_and_may_come_back() {
     for protocol in Protocol::BOTH {
         let (reserved, endpoint) = (Reserved::new(), Endpoint::http1().await);
-        let lb = before(&endpoint, |lb| send_to(lb, &reserved.url(), protocol)).await;
+        let url = format!("http://{}", reserved.address());
+        let lb = before(&endpoint, |lb| send_to(lb, &url, protocol)).await;
         let mut client = lb.client().await;
         for number in 1..=3 {
             assert_eq!(client.get(HOST, "/").await.unwrap().status, 200);
@@ -41,7 +43,7 @@ async fn one_that_is_away_costs_nobody_anything_and_may_come_back() {
         let away = "traces can't be sent and are lost until they can: Connection refused";
         assert_eq!(lb.log().matches(away).count(), 1, "{}", lb.log());
 
-        let collector = reserved.open(protocol);
+        let collector = Collector::at(reserved, protocol);
         assert_eq!(client.get(HOST, "/").await.unwrap().status, 200);
         assert_eq!(collector.take(2).await.len(), 2);
         counted(&lb, "ok", 1).await;

@@ -1,6 +1,6 @@
 // What people can set: pause, the service, the theme, keys.
 
-import { setChildren, setText } from './dom.js';
+import { setChildren } from './dom.js';
 
 const THEMES = ['system', 'light', 'dark'];
 
@@ -62,7 +62,6 @@ export class Controls {
   #togglePause() {
     const paused = this.#pause.getAttribute('aria-pressed') !== 'true';
     this.#pause.setAttribute('aria-pressed', String(paused));
-    setText(this.#pause, 'Pause');
     this.#on.pause(paused);
   }
 

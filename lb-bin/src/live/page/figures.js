@@ -5,13 +5,15 @@ import { count, duration, rate, share } from './format.js';
 
 const SECONDS = 60;
 const HEIGHT = 36;
+// Between two of what is drawn; of a longer time nothing is known.
+const GAP = 2;
 
 export class Figures {
   #requests = new Tile('Requests', 'wide', 'accent');
   #failed = new Tile('Failed', 'wide', 'bad');
   #p50 = new Tile('p50', 'part');
   #p90 = new Tile('p90', 'part');
-  #p99 = new Tile('p99', 'part', 'slow');
+  #p99 = new Tile('p99', 'part');
   #connections = new Tile('Connections');
   #containers = new Tile('Containers ready');
 
@@ -30,9 +32,9 @@ export class Figures {
   show(model, service) {
     const { requests, failed, last, history } = (service ?? model).total;
     this.#requests.set(rate(last.rate), '/s', `${count(requests)} seen`);
-    this.#requests.line(history.map((at) => at.requests / at.seconds));
+    this.#requests.line(history, (second) => second.requests / second.seconds);
     this.#failed.set(share(last.errors, last.rate), '', `${rate(last.errors)} /s, ${count(failed)} seen`);
-    this.#failed.line(history.map((at) => at.failed / at.seconds));
+    this.#failed.line(history, (second) => second.failed / second.seconds);
     setAttribute(this.#failed.element, 'data-bad', last.errors > 0 ? '' : null);
 
     const seconds = `over ${Math.max(Math.round(model.window), 1)} s`;
@@ -40,7 +42,6 @@ export class Figures {
       const { number, unit } = duration(ms);
       tile.set(number, unit, seconds);
     }
-    this.#p99.line(history.map((at) => at.p99));
 
     this.#connections.set(count(model.connections), '', 'of clients');
     const services = service ? [service] : model.services;
@@ -76,8 +77,8 @@ class Tile {
     setText(this.#remark, remark);
   }
 
-  line(values) {
-    this.#line.show(values);
+  line(history, value) {
+    this.#line.show(history, value);
   }
 }
 
@@ -91,15 +92,30 @@ class Line {
     this.element = draw('svg', attributes, this.#area, this.#stroke);
   }
 
-  /** Draws one value for each second; the last one, which isn't over, is left out. */
-  show(values) {
-    const whole = values.slice(0, -1).map((value) => value ?? 0);
-    const top = Math.max(...whole, 0) || 1;
-    const x = (at) => SECONDS - whole.length + 1 + at;
-    const y = (value) => (HEIGHT - 2 - (HEIGHT - 6) * (value / top)).toFixed(1);
-    const points = whole.map((value, at) => `${x(at)} ${y(value)}`);
-    const path = points.length > 1 ? `M${points.join('L')}` : '';
-    setAttribute(this.#stroke, 'd', path);
-    setAttribute(this.#area, 'd', path && `${path}V${HEIGHT}H${x(0)}Z`);
+  /** Draws the value of each second where it belongs; that of the last, which isn't over, is left out. */
+  show(history, value) {
+    const now = history.at(-1)?.began;
+    const whole = history.slice(0, -1).map((second) => ({
+      x: SECONDS + 1 + second.began - now,
+      value: value(second),
+    }));
+    const top = Math.max(...whole.map((point) => point.value), 0) || 1;
+    const y = (point) => (HEIGHT - 2 - (HEIGHT - 6) * (point.value / top)).toFixed(1);
+    const lines = pieces(whole).map((piece) => ({
+      path: `M${piece.map((point) => `${point.x} ${y(point)}`).join('L')}`,
+      from: piece[0].x,
+    }));
+    setAttribute(this.#stroke, 'd', lines.map(({ path }) => path).join(''));
+    setAttribute(this.#area, 'd', lines.map(({ path, from }) => `${path}V${HEIGHT}H${from}Z`).join(''));
   }
+}
+
+/** What lies between gaps, if it is more than a point. */
+function pieces(points) {
+  const all = [];
+  points.forEach((point, at) => {
+    if (at > 0 && point.x - points[at - 1].x <= GAP) all.at(-1).push(point);
+    else all.push([point]);
+  });
+  return all.filter((piece) => piece.length > 1);
 }

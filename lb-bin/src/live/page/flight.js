@@ -89,7 +89,7 @@ export class Flight {
     sent.falling = { x, y, vx: -left, vy: -up, age: 0 };
     const said = this.notes.some((note) => note.text === sent.note && Math.abs(note.y - y) < 40);
     if (said || this.notes.length >= NOTES) return;
-    this.notes.push({ x: x - 14, y, text: sent.note, what: sent.what, age: 0 });
+    this.notes.push({ x: x - 14, y, text: sent.note, age: 0 });
   }
 
   /** The place of a client, which is that of who was seen least of late if none is free. */

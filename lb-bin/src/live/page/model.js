@@ -2,7 +2,7 @@
 
 // What has gone is shown for so long as gone.
 const LINGER = 5_000;
-// In seconds; the one that isn't over is one more.
+// How long ago the oldest second may be, from the one that isn't over.
 const HISTORY = 61;
 
 const NOTHING = {
@@ -20,7 +20,7 @@ export class Model {
   version = null;
   started = null;
   unrouted = [];
-  /** Requests for no service, which the balancer answered itself. */
+  /** Requests of no service, which the balancer answered itself. */
   astray = new Counted();
   total = new Remembered();
   #services = new Map();
@@ -116,7 +116,7 @@ class Counted {
 
 /** The same with how it was, by the second. */
 class Remembered extends Counted {
-  /** The latest at the end: how many in how long, and the p99 then. */
+  /** Those of the last minute, the latest at the end: how many in how long. */
   history = [];
 
   add(figures, at, seconds) {
@@ -124,14 +124,14 @@ class Remembered extends Counted {
     const began = Math.floor(at);
     let second = this.history.at(-1);
     if (second?.began !== began) {
-      second = { began, seconds: 0, requests: 0, failed: 0, p99: null };
-      this.history.push(second);
-      if (this.history.length > HISTORY) this.history.shift();
+      second = { began, seconds: 0, requests: 0, failed: 0 };
+      // By the clock, which goes on while nothing is told, and may be set back.
+      const recent = (known) => known.began < began && began - known.began <= HISTORY;
+      this.history = [...this.history.filter(recent), second];
     }
     second.seconds += seconds;
     second.requests += this.last.requests;
     second.failed += this.last.failed;
-    second.p99 = this.last.p99;
   }
 }
 
@@ -220,3 +220,6 @@ class Service {
     return counted;
   }
 }
+
+/** What is shown of a service that isn't there any more. */
+export const GONE = new Service('');

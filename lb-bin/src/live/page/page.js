@@ -5,9 +5,9 @@ import { Controls } from './controls.js';
 import { make, setAttribute, setChildren, setText } from './dom.js';
 import { Feed } from './feed.js';
 import { Figures } from './figures.js';
-import { clock, count, moment } from './format.js';
+import { clock, count, many, moment } from './format.js';
 import { Changes, Log, because } from './log.js';
-import { Model } from './model.js';
+import { GONE, Model } from './model.js';
 import { Scene } from './scene.js';
 import { ServiceTable, UnroutedList } from './table.js';
 
@@ -15,6 +15,8 @@ import { ServiceTable, UnroutedList } from './table.js';
 const UNSEEN = 60_000;
 // Numbers that change more often can't be read: every second tick.
 const TICKS = 2;
+// Events that a page that stands still keeps.
+const MISSED = 100;
 
 const element = (id) => document.getElementById(id);
 
@@ -62,10 +64,7 @@ const controls = new Controls({
   pause(now) {
     paused = now;
     scene.pause(paused);
-    if (!paused) {
-      missed.forEach(({ change, date }) => log.add(change, date));
-      missed = [];
-    }
+    if (!paused) catchUp();
     showLink(!lostAt);
     show();
   },
@@ -85,7 +84,7 @@ function show() {
   const { services } = model;
   const shown = filter === null ? services : services.filter(({ name }) => name === filter);
   controls.services(services.map(({ name }) => name));
-  figures.show(model, filter === null ? null : shown[0]);
+  figures.show(model, filter === null ? null : (shown[0] ?? GONE));
   table.show(shown, filter === null ? model.astray : null, model.synced);
   unrouted.show(model.unrouted);
   scene.show(shown);
@@ -108,10 +107,21 @@ function fly(data) {
 
 function happened(change) {
   const date = new Date();
-  if (paused) missed.push({ change, date });
-  else log.add(change, date);
-  missed = missed.slice(-100);
-  announcer.say(change.where ? `${change.text} (${change.where})` : change.text);
+  if (paused) {
+    missed = [...missed, { change, date }].slice(-MISSED);
+    return;
+  }
+  log.add(change, date);
+  // Nobody is told of a page that he has turned away from.
+  if (!document.hidden) announcer.say(change.where ? `${change.text} (${change.where})` : change.text);
+}
+
+/** Lists what happened meanwhile, and says how much that is. */
+function catchUp() {
+  missed.forEach(({ change, date }) => log.add(change, date));
+  const more = missed.length === MISSED ? ' and more' : '';
+  if (missed.length > 0) announcer.say(`${many(missed.length, 'event')}${more} while paused`);
+  missed = [];
 }
 
 function showLink(connected) {

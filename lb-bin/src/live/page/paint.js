@@ -47,9 +47,9 @@ export function paintFlight(context, { at, colors, family, rows, flight }) {
   context.font = `600 ${12 * at.scale}px ${family}`;
   context.textAlign = 'right';
   context.textBaseline = 'middle';
-  for (const { x, y, text: words, what, age } of flight.notes) {
+  context.fillStyle = colors.ink;
+  for (const { x, y, text: words, age } of flight.notes) {
     context.globalAlpha = 1 - age / FADES;
-    context.fillStyle = colors[what];
     context.fillText(words, Math.max(x, context.measureText(words).width + 6), y - 24 - 18 * age);
   }
   context.globalAlpha = 1;

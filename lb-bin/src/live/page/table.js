@@ -54,7 +54,7 @@ export class ServiceTable {
     setText(this.#empty, synced ? 'No container asks for requests.' : 'Not known yet.');
   }
 
-  /** Requests that no service is there for. */
+  /** Requests that the balancer has answered without looking for a container. */
   #astray(counted) {
     const key = '';
     let body = this.#bodies.get(key);
@@ -66,7 +66,7 @@ export class ServiceTable {
     }
     body.row.name('no service');
     body.row.figures(counted);
-    body.row.set('why', 'answered by the balancer: nobody serves the host');
+    body.row.set('why', 'refused before a service was found');
     return body.element;
   }
 }

@@ -21,7 +21,7 @@ use tokio::{
     time::{self, Instant, MissedTickBehavior},
 };
 
-use super::{admin::Admin, text::colored};
+use super::{admin::Admin, output::print, text::colored};
 use feed::{Update, follow};
 use model::{Model, Then, View};
 
@@ -32,8 +32,7 @@ pub(crate) async fn top(admin: Admin, interval: Duration, once: bool) -> anyhow:
     let address = admin.address().to_string();
     if once || !io::stdout().is_terminal() {
         let view = watch(updates, interval).await?;
-        print!("{}", plain::render(&view, &address, colored()));
-        return Ok(());
+        return Ok(print(&plain::render(&view, &address, colored()))?);
     }
     let mut model = Model::new(address);
     // Its hook restores the terminal before a panic is told.

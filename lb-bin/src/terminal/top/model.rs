@@ -181,7 +181,7 @@ pub(super) mod tests {
              "local":{"requests":0,"failed":1,"rate":2.0,"errors":2.0,"p50":0.2,"p90":0.2,"p99":0.2},
              "endpoints":[{"name":"blog-1","in_flight":0,"total":{"requests":0,"failed":0,"rate":0.0,"errors":0.0,"p50":null,"p90":null,"p99":null}}]}],
         "unrouted":{"requests":0,"failed":0,"rate":0.5,"errors":0.5,"p50":0.1,"p90":0.1,"p99":0.1},
-        "requests":[{"t":0.1,"service":"app.local","endpoint":"shop-app-1","method":"GET","path":"/","status":200,"ms":1.2,"client":"10.0.0.9","reason":null}],
+        "requests":[{"t":0.1,"service":"app.local","endpoint":"shop-app-1","status":200,"ms":1.2,"client":"10.0.0.9","reason":null}],
         "skipped":24}"#;
 
     pub(crate) fn view() -> View {

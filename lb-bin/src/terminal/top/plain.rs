@@ -66,7 +66,7 @@ app.local                2/3 ready      100    0.5  1.2ms   41ms          5
 blog.local               0/1 ready      2.0    2.0  0.2ms  0.2ms          0  2 requests wait for one to be ready
   blog-1                 down             0      0      -      -          0  exited (1)
   (the balancer itself)                 2.0    2.0  0.2ms  0.2ms
-(no route)               503            0.5    0.5  0.1ms  0.1ms             requests for hosts that nothing names
+(no service)                            0.5    0.5  0.1ms  0.1ms             refused before a service was found
 shop-db-1                ignored                                             names no host: set VIRTUAL_HOST or the label lb.host
 web-1                    quarantined                                         VIRTUAL_PORT=\"0\": a port is a number from 1 to 65535
 ";

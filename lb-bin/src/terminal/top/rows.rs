@@ -83,12 +83,12 @@ pub(super) fn rows(view: &View, sort: Sort, filter: &str) -> Vec<Row> {
     if (lost.rate > 0.0 || lost.p50.is_some()) && filter.is_empty() {
         rows.push(Row {
             level: Level::Apart,
-            name: "(no route)".into(),
-            state: "503".into(),
-            tone: Tone::Bad,
+            name: "(no service)".into(),
+            state: String::new(),
+            tone: Tone::Plain,
             figures: Some(*lost),
             in_flight: None,
-            why: "requests for hosts that nothing names".into(),
+            why: "refused before a service was found".into(),
         });
     }
     rows.extend(view.endpoints().unrouted.iter().filter(|one| has(&one.name)).map(|one| Row {
@@ -199,7 +199,7 @@ mod tests {
                 (Level::Service, "blog.local", "0/1 ready"),
                 (Level::Endpoint, "blog-1", "down"),
                 (Level::Endpoint, "(the balancer itself)", ""),
-                (Level::Apart, "(no route)", "503"),
+                (Level::Apart, "(no service)", ""),
                 (Level::Apart, "shop-db-1", "ignored"),
                 (Level::Apart, "web-1", "quarantined"),
             ]
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_is_sorted_by_comes_first_within_services_too() {
-        let apart = " (no route) shop-db-1 web-1";
+        let apart = " (no service) shop-db-1 web-1";
         let app = |order: &str| format!("app.local {order}");
         let blog = "blog.local blog-1 (the balancer itself)";
         for (sort, expected) in [

@@ -325,8 +325,8 @@ blog.local                        0/1 ready      2.0    2.0  0.2ms  0.2ms      0
   (the balancer itself)                          2.0    2.0  0.2ms  0.2ms
 
 NOT ROUTED
-(no route)                        503            0.5    0.5  0.1ms  0.1ms
-  requests for hosts that nothing names
+(no service)                                     0.5    0.5  0.1ms  0.1ms
+  refused before a service was found
 shop-db-1                         ignored
   names no host: set VIRTUAL_HOST or the label lb.host
 web-1                             quarantined

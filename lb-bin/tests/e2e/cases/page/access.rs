@@ -263,6 +263,9 @@ fn fits(page: &Page, text: u32, widths: &[u32]) {
              return scrollWidth > clientWidth ? [`${scrollWidth} > ${clientWidth}`, ...wider] : wider",
         );
         assert_eq!(wider, Vec::<String>::new(), "{width} px, text of {text} px");
+        let why: f64 =
+            page.run("return document.querySelector('td.why:not(:empty)')?.clientWidth ?? 1000");
+        assert!(why >= 80.0, "{why} px for what is wrong at {width} px, text of {text} px");
         let (high, wide): (f64, f64) = page.run(
             "const { clientHeight, clientWidth } = document.getElementById('flight');
              return [clientHeight, clientWidth]",

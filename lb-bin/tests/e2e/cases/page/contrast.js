@@ -1,4 +1,6 @@
-// Every text that is seen whose contrast to what is behind it is below 4.5.
+// Every text that is seen whose contrast to what is behind it is below 4.5; of the picture
+// and its legend, of which nothing can be looked up, every colour that may be seen there;
+// marks are to have one of 3.
 
 const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
 
@@ -51,4 +53,22 @@ for (const element of document.querySelectorAll('body *')) {
   const ratio = contrast(parts(style.color).rgb, behind(element));
   if (ratio < 4.5) found.push(`${ratio.toFixed(2)}: ${element.tagName}.${element.className} ${words}`);
 }
+
+const probe = document.body.appendChild(document.createElement('span'));
+const named = (name) => {
+  probe.style.color = `var(--${name})`;
+  return parts(getComputedStyle(probe).color).rgb;
+};
+const check = (names, grounds, least) => {
+  for (const name of names) {
+    for (const ground of grounds) {
+      const ratio = contrast(named(name), named(ground));
+      if (ratio < least) found.push(`${ratio.toFixed(2)}: ${name} on ${ground}`);
+    }
+  }
+};
+check(['ink', 'soft', 'connecting', 'ejected', 'draining', 'down', 'gone'], ['ground'], 4.5);
+check(['soft'], ['wall'], 4.5);
+check(['k2', 'k3', 'k4', 'k5', 'ready', 'accent'], ['ground', 'surface'], 3);
+probe.remove();
 return [looked, found];

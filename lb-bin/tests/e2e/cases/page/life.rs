@@ -1,6 +1,9 @@
 //! What it shows is what happens.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    process::Command,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::json;
 
@@ -8,6 +11,7 @@ use super::{Page, row_of};
 use crate::{
     browser::{Browser, needs},
     lb::Lb,
+    reserved::Reserved,
     scope::Scope,
     wait,
 };
@@ -15,9 +19,11 @@ use crate::{
 super::super::cases! {
     a_container_is_on_the_page_within_a_second_of_being_routable if needs,
     the_page_counts_requests_where_they_were_answered if needs,
+    lines_on_the_page_are_of_the_last_minute_and_have_its_gaps if needs,
     a_container_that_is_killed_is_down_on_the_page_and_then_gone if needs,
     the_page_lists_what_is_not_routed_and_why_as_text if needs,
     a_page_whose_files_do_not_come_is_loaded_anew if needs,
+    a_page_waits_for_who_it_is_loaded_from_and_gives_up_what_never_comes if needs,
     the_page_finds_a_balancer_that_restarts if needs,
     a_page_that_is_paused_stands_still if needs,
 }
@@ -99,6 +105,32 @@ fn the_page_counts_requests_where_they_were_answered(scope: &Scope) {
     assert_eq!(shown, [host]);
     let tiles: String = page.run("return document.querySelector('#figures').innerText");
     assert!(tiles.contains("32 seen"), "{tiles}");
+    // And those of one that isn't there any more.
+    let tiles: String = page.run(
+        "const filter = document.getElementById('filter');
+         filter.append(new Option('gone.local', 'gone.local'));
+         filter.value = 'gone.local';
+         filter.dispatchEvent(new Event('change'));
+         return document.querySelector('#figures').innerText",
+    );
+    assert!(tiles.contains("0 seen") && tiles.contains("of 0"), "{tiles}");
+    page.is_content();
+}
+
+fn lines_on_the_page_are_of_the_last_minute_and_have_its_gaps(_: &Scope) {
+    let lb = Lb::start();
+    let page = Page::open(&lb);
+    let (lines, gone): (Vec<Vec<(u32, u32)>>, String) = page.run(include_str!("lines.js"));
+    let expected = [
+        vec![(31, 60)],
+        vec![(1, 31), (51, 60)],
+        vec![(59, 60)],
+        // The clock was set back.
+        vec![(59, 60)],
+        vec![(0, 60)],
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!(gone, "0 seen");
     page.is_content();
 }
 
@@ -161,27 +193,68 @@ fn a_page_whose_files_do_not_come_is_loaded_anew(scope: &Scope) {
     let lb = Lb::start();
     lb.ready(&host, 1);
     for missing in ["*/model.js", "*/page.js", "*/page.css"] {
-        let browser = Browser::start();
-        browser.devtools("Network.enable", &json!({}));
-        browser.devtools("Network.setBlockedURLs", &json!({ "urls": [missing] }));
-        browser.open(&format!("http://{}/live/", lb.admin));
+        let browser = without(&lb, &[missing]);
         let loaded = "return document.readyState === 'complete' && performance.timeOrigin";
         let first: f64 = browser.until(loaded, &json!([]));
         let again = "return document.readyState === 'complete'
             && performance.timeOrigin !== arguments[0]";
         let _: bool = browser.until(again, &json!([first]));
-        browser.devtools("Network.setBlockedURLs", &json!({ "urls": [] }));
+        block(&browser, &[]);
         let page = Page { browser };
         page.until_there();
     }
 }
 
+/// A browser that is to open the page, and gets everything but these files.
+fn without(lb: &Lb, missing: &[&str]) -> Browser {
+    let browser = Browser::start();
+    browser.devtools("Network.enable", &json!({}));
+    block(&browser, missing);
+    browser.open(&format!("http://{}/live/", lb.admin));
+    browser
+}
+
+fn block(browser: &Browser, urls: &[&str]) {
+    browser.devtools("Network.setBlockedURLs", &json!({ "urls": urls }));
+}
+
+fn a_page_waits_for_who_it_is_loaded_from_and_gives_up_what_never_comes(_: &Scope) {
+    let lb = Lb::start();
+    // As if the balancer were gone, after the first of its files.
+    let browser = without(&lb, &["*/model.js"]);
+    block(&browser, &["*/model.js", "*/live/"]);
+    let asked = "
+        const asked = performance.getEntriesByType('resource');
+        return asked.filter(({ name }) => name.endsWith('/live/')).length >= 2";
+    let _: bool = browser.until(asked, &json!([]));
+    block(&browser, &[]);
+    let page = Page { browser };
+    page.until_there();
+    assert_eq!(page.run::<Option<u32>>("return history.state"), None);
+    drop(page);
+
+    // The page works without its style, and tells that time passes.
+    let browser = without(&lb, &["*/page.css"]);
+    let _: () = browser.run("history.replaceState(9, '')", &json!([]));
+    let last = "
+        if (history.state !== 10 || document.readyState !== 'complete') return false;
+        if (!window.ticks) {
+            window.ticks = [];
+            new EventSource('events').addEventListener('traffic', () => window.ticks.push(1));
+        }
+        return window.ticks.length >= 12";
+    let _: bool = browser.until(last, &json!([]));
+}
+
 fn the_page_finds_a_balancer_that_restarts(scope: &Scope) {
     let host = scope.host("app");
     let leaves = scope.app("leaves").hosts(&["app"]).start();
-    let mut first = Lb::start();
+    let admin = Reserved::new();
+    let at_the_same = |lb: &mut Command| {
+        lb.env("LB_ADMIN", admin.address().to_string());
+    };
+    let mut first = Lb::with(at_the_same);
     first.ready(&host, 1);
-    let address = first.admin.to_string();
     let page = Page::open(&first);
     page.until_state(&leaves.name, "ready", "");
     let _: () = page.run("window.same = true");
@@ -196,9 +269,7 @@ fn the_page_finds_a_balancer_that_restarts(scope: &Scope) {
     leaves.remove();
     let comes = scope.app("comes").hosts(&["app"]).start();
 
-    let second = Lb::with(|lb| {
-        lb.env("LB_ADMIN", &address);
-    });
+    let second = Lb::with(at_the_same);
     page.until_link_is("live");
     page.until_said("The balancer is connected again");
     page.until_state(&comes.name, "ready", "");
@@ -233,9 +304,22 @@ fn a_page_that_is_paused_stands_still(scope: &Scope) {
     // Another stream shows that the page was told of all this meanwhile.
     let _: () = page.run(
         "window.told = 0;
-         new EventSource('events').addEventListener('traffic', ({ data }) => {
+         window.ready = [];
+         window.ticks = 0;
+         const events = new EventSource('events');
+         events.addEventListener('traffic', ({ data }) => {
              window.told += JSON.parse(data).total.requests;
-         })",
+             window.ticks += 1;
+         });
+         events.addEventListener('state', ({ data }) => {
+             window.ready = JSON.parse(data).services.flatMap(({ endpoints }) => endpoints)
+                 .filter(({ state }) => state === 'ready').map(({ name }) => name);
+             window.ticks = 0;
+         });
+         window.sentences = [];
+         const region = document.getElementById('announcer');
+         new MutationObserver(() => window.sentences.push(region.textContent))
+             .observe(region, { characterData: true, childList: true, subtree: true })",
     );
     wait::until(
         "requests to be told",
@@ -246,11 +330,17 @@ fn a_page_that_is_paused_stands_still(scope: &Scope) {
         },
     );
     let more = scope.app("more").hosts(&["app"]).start();
-    lb.ready(&host, 2);
+    let known = "return window.ready.includes(arguments[0]) && window.ticks > 0";
+    let _: bool = page.browser.until(known, &json!([more.name]));
     assert_eq!(page.run::<u32>("return window.changed"), 0);
 
     page.browser.press(" ");
     page.until_link_is("live");
+    // A screen reader isn't told of each, but of how many.
+    let told = "return window.sentences.some((text) => /^\\d+ events? while paused/.test(text))";
+    let _: bool = page.browser.until(told, &json!([]));
+    let sentences: Vec<String> = page.run("return window.sentences");
+    assert!(!sentences.iter().any(|text| text.contains(&more.name)), "{sentences:?}");
     page.until_cell(&row_of(&app.name), "seen", &app.requests().to_string());
     page.until_state(&more.name, "ready", "");
     page.until_said(&format!("{} is ready", more.name));

@@ -63,7 +63,7 @@ fn pictures_of_the_live_page(_: &Scope) {
     let _: bool = page.browser.until(lines, &json!([]));
 
     // One is told to stop and takes its time, one fails.
-    let mut stop = Stopping::begin(&shop[3]);
+    let _stop = Stopping::begin(&shop[3]);
     page.until_state(&shop[3].name, "draining", "");
     shop[2].control("PUT", "/fail");
     page.browser.devtools("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
@@ -87,7 +87,6 @@ fn pictures_of_the_live_page(_: &Scope) {
         let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
         fs::write(folder().join(format!("{name}.png")), bytes).unwrap();
     }
-    stop.end();
 }
 
 /// Starts a server for a host, with a name that is in nobody's way here.
@@ -138,8 +137,10 @@ impl Stopping {
         stop.args(["stop", "-t", "600", &container.id]);
         Self(stop.spawn().unwrap())
     }
+}
 
-    fn end(&mut self) {
+impl Drop for Stopping {
+    fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
