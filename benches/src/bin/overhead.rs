@@ -2,12 +2,16 @@
 //! open page and traces, each beside the same without.
 
 use std::{
+    fs::File,
+    io,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -42,8 +46,9 @@ async fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let upstream = server()?;
     let start = |name, flags: &[&str]| lb(name, &lb_bin, upstream, flags);
-    let admins = [free()?, free()?, free()?].map(|address| address.to_string());
+    let admins = [free()?, free()?, free()?, free()?].map(|address| address.to_string());
     let log = folder.path().join("access.log").to_string_lossy().into_owned();
+    let pipe = pipe(&folder.path().join("pipe"))?;
     let collector = collector().await?;
     let collector = format!("http://{collector}");
 
@@ -51,14 +56,15 @@ async fn main() -> anyhow::Result<()> {
     let metrics = start("metrics", &["--admin", &admins[0], "--access-log=off"])?;
     let again = [start("nothing, again", &["--admin=off", "--access-log=off"])?];
     let more = [
-        start("access log", &["--admin", &admins[1], "--access-log", &log])?,
-        start("live page open", &["--admin", &admins[2], "--access-log=off"])?,
+        start("access log, pipe", &["--admin", &admins[1], "--access-log", &pipe])?,
+        start("access log, file", &["--admin", &admins[2], "--access-log", &log])?,
+        start("live page open", &["--admin", &admins[3], "--access-log=off"])?,
         start("traces, 1 %", &traces(&collector, "0.01"))?,
         start("traces, all", &traces(&collector, "1"))?,
     ];
     all_listen([&nothing, &metrics].into_iter().chain(&again).chain(&more)).await?;
-    listens(admins[2].parse()?).await?;
-    let told = follow(admins[2].parse()?).await?;
+    listens(admins[3].parse()?).await?;
+    let told = follow(admins[3].parse()?).await?;
 
     println!("processor time per request, ratio (lower is better), median [95 %]");
     let workloads: Vec<_> = workloads.chars().filter_map(Workload::by_letter).collect();
@@ -78,6 +84,16 @@ async fn main() -> anyhow::Result<()> {
 fn traces<'a>(collector: &'a str, share: &'a str) -> [&'a str; 6] {
     // Metrics, as the one beside it has them.
     ["--admin=127.0.0.1:0", "--access-log=off", "--traces", collector, "--traces-sample", share]
+}
+
+/// A pipe whose reader throws away what comes, as the log of a container goes through one.
+fn pipe(path: &Path) -> anyhow::Result<String> {
+    let made = Command::new("mkfifo").arg(path).status().context("mkfifo")?;
+    ensure!(made.success(), "no pipe can be made at {}", path.display());
+    let text = path.to_string_lossy().into_owned();
+    let path = path.to_owned();
+    thread::spawn(move || io::copy(&mut File::open(path)?, &mut io::sink()));
+    Ok(text)
 }
 
 /// Follows the feed as an open page does, and counts the bytes.

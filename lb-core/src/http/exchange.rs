@@ -389,7 +389,7 @@ impl Exchange {
         }
         if let Some(entry) = self.entry.take() {
             let endpoint = carried.as_ref().map(|carried| &carried.target.upstream.name);
-            let record = self.record(endpoint, now, complete);
+            let record = self.record(endpoint, now, took, complete);
             if let Some(log) = &self.shared.access_log {
                 log.write(self.worker, &entry, &record);
             }
@@ -415,6 +415,7 @@ impl Exchange {
         &'a self,
         endpoint: Option<&'a Arc<str>>,
         now: Instant,
+        took: Duration,
         complete: bool,
     ) -> Record<'a> {
         let last = self.attempt.as_ref().map(|attempt| {
@@ -429,7 +430,7 @@ impl Exchange {
             // A tunnel has no end but this one.
             complete: complete || self.status == StatusCode::SWITCHING_PROTOCOLS,
             ended: now,
-            took: now.saturating_duration_since(self.started),
+            took,
             attempts: self.attempts,
             attempt: last,
             reason: self.reason,

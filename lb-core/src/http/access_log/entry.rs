@@ -37,10 +37,12 @@ pub(super) struct Notes {
 }
 
 /// Headers, by the slots that the format has for them. Few formats name more than have
-/// room without an allocation.
+/// room without an allocation, and few headers come more than once.
 #[derive(Default)]
 struct Values {
-    first: [Option<(Slot, HeaderValue)>; ROOM],
+    /// The first value in each of the first slots.
+    first: [Option<HeaderValue>; ROOM],
+    /// All others, in the order in which they came.
     more: Vec<(Slot, HeaderValue)>,
 }
 
@@ -142,15 +144,20 @@ impl Notes {
     /// All that the headers kept in a slot said.
     pub(super) fn values(&self, slot: Option<Slot>) -> impl Iterator<Item = &[u8]> {
         let Values { first, more } = &self.values;
-        let kept = first.iter().flatten().chain(more);
-        kept.filter(move |(at, _)| Some(*at) == slot).map(|(_, value)| value.as_bytes())
+        let first = slot.and_then(|slot| first.get(usize::from(slot))?.as_ref());
+        let more = more.iter().filter(move |(at, _)| Some(*at) == slot).map(|(_, value)| value);
+        first.into_iter().chain(more).map(HeaderValue::as_bytes)
     }
 }
 
 impl Values {
     fn take(&mut self, wanted: &[(HeaderName, Slot)], headers: &HeaderMap) {
-        for (name, slot) in wanted {
-            for value in headers.get_all(name) {
+        if wanted.is_empty() {
+            return;
+        }
+        // Few are wanted, and few are there: to look at each is less than to look them up.
+        for (name, value) in headers {
+            if let Some((_, slot)) = wanted.iter().find(|(wanted, _)| wanted == name) {
                 self.put(*slot, value);
             }
         }
@@ -163,17 +170,15 @@ impl Values {
     }
 
     fn put(&mut self, slot: Slot, value: &HeaderValue) {
-        let value = (slot, value.clone());
-        // In the order in which they came.
-        match self.first.iter_mut().find(|place| place.is_none()) {
-            Some(place) if self.more.is_empty() => *place = Some(value),
-            _ => self.more.push(value),
+        match self.first.get_mut(usize::from(slot)) {
+            Some(place) if place.is_none() => *place = Some(value.clone()),
+            _ => self.more.push((slot, value.clone())),
         }
     }
 
     fn drop(&mut self, slot: Slot) {
-        for place in &mut self.first {
-            place.take_if(|(at, _)| *at == slot);
+        if let Some(place) = self.first.get_mut(usize::from(slot)) {
+            *place = None;
         }
         self.more.retain(|(at, _)| *at != slot);
     }
