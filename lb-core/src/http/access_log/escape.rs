@@ -167,7 +167,7 @@ impl<'a> Field<'a> {
 pub(super) fn digits(out: &mut Vec<u8>, mut number: u64) {
     // Most are small, and `push` is much less than a copy.
     if number < 10 {
-        return out.push(b'0' + number as u8);
+        return out.push(b'0' + (number % 10) as u8);
     }
     let mut text = [0; 20];
     let mut at = text.len();

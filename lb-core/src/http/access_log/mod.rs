@@ -50,7 +50,7 @@ pub enum Destination {
 /// ```
 ///
 /// A worker only appends to a buffer of its own; a thread in the background writes what
-/// has come together every few milliseconds. A destination that can't keep up, or takes
+/// has come together twenty times a second, or as soon as it is much. A destination that can't keep up, or takes
 /// nothing at all, loses lines, which are counted, and never delays a request.
 ///
 /// The thread ends with the last clone, which nobody waits for: call
@@ -83,6 +83,9 @@ struct Buffer {
 
 /// What a worker may hold back at most.
 const BUFFER_LIMIT: usize = 1 << 20;
+
+/// What is much to hold back.
+const MUCH: usize = BUFFER_LIMIT / 4;
 
 impl AccessLog {
     /// Opens the log for so many workers.
@@ -138,9 +141,15 @@ impl AccessLog {
             return;
         }
         stamps.now(record.ended);
+        let before = lines.len();
         line::write(lines, entry, record, stamps);
+        let is_much = before < MUCH && lines.len() >= MUCH;
         drop(buffer);
-        self.0.writer.wake();
+        if is_much {
+            self.0.writer.hurry();
+        } else {
+            self.0.writer.wake();
+        }
     }
 
     fn lane(&self, worker: usize) -> &Lane {

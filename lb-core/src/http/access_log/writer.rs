@@ -35,8 +35,8 @@ pub(super) struct Writer {
 /// What the thread is told.
 #[derive(Default)]
 struct Told {
-    /// Something has come together since it last looked.
-    pending: AtomicBool,
+    /// It doesn't look again before it is called.
+    asleep: AtomicBool,
     orders: Mutex<Vec<Order>>,
     /// There will be nothing more.
     ended: AtomicBool,
@@ -50,11 +50,15 @@ struct Order {
     done: SyncSender<io::Result<()>>,
 }
 
-/// Lines are collected for this long before they are written.
-const BATCH: Duration = Duration::from_millis(10);
+/// Lines are collected for this long before they are written. To wake up and to write
+/// costs as much as hundreds of lines.
+const BATCH: Duration = Duration::from_millis(50);
 
 /// How long anybody waits for an order to be done.
 const WAIT: Duration = Duration::from_secs(1);
+
+/// Between two tries to write to a pipe that is full.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Room for lines that is kept while there are few.
 const ROOM: usize = 64 << 10;
@@ -79,12 +83,17 @@ impl Writer {
 
     /// Something has come together.
     pub(super) fn wake(&self) {
-        // Mostly it is told already, and workers need not fight over that. Whoever has
-        // locked a lane since the thread did knows what that knew.
-        let pending = &self.told.pending;
-        if !pending.load(Ordering::Relaxed) && !pending.swap(true, Ordering::AcqRel) {
+        // Mostly it looks by itself, and workers need not fight over that. Whoever has
+        // locked a lane since it last looked there knows whether it does.
+        let asleep = &self.told.asleep;
+        if asleep.load(Ordering::Relaxed) && asleep.swap(false, Ordering::AcqRel) {
             self.thread.unpark();
         }
+    }
+
+    /// So much has come together that it is to look now.
+    pub(super) fn hurry(&self) {
+        self.thread.unpark();
     }
 
     pub(super) fn reopen(&self, destination: &Destination) -> io::Result<()> {
@@ -120,11 +129,11 @@ fn run(told: &Told, lanes: &[Lane], mut sink: Sink) {
     loop {
         let ended = told.ended.load(Ordering::Acquire);
         let orders = mem::take(&mut *lock(&told.orders));
-        let pending = told.pending.swap(false, Ordering::AcqRel);
-        if pending || ended || !orders.is_empty() {
-            for lane in lanes {
-                spare = sink.drain(lane, spare, told);
-            }
+        let mut any = !orders.is_empty();
+        for lane in lanes {
+            let lines;
+            (lines, spare) = sink.drain(lane, spare, told);
+            any |= lines;
         }
         for order in orders {
             let done = order.reopened.map_or(Ok(()), |destination| {
@@ -134,11 +143,19 @@ fn run(told: &Told, lanes: &[Lane], mut sink: Sink) {
             // Who waited may have given up.
             let _ = order.done.try_send(done);
         }
-        match (ended, pending) {
-            (true, _) => return,
-            (false, true) => thread::sleep(BATCH),
-            (false, false) => thread::park(),
+        if ended {
+            return;
         }
+        if any {
+            thread::park_timeout(BATCH);
+            continue;
+        }
+        told.asleep.store(true, Ordering::Release);
+        // Who wrote before that has not called.
+        if lanes.iter().all(|lane| lock(&lane.buffer).lines.is_empty()) {
+            thread::park();
+        }
+        told.asleep.store(false, Ordering::Release);
     }
 }
 
@@ -183,8 +200,9 @@ impl Sink {
         self.cut = false;
     }
 
-    /// Writes what has come together there. `room` is exchanged for what is there.
-    fn drain(&mut self, lane: &Lane, mut room: Vec<u8>, told: &Told) -> Vec<u8> {
+    /// Writes what has come together there, if anything has. `room` is exchanged for what
+    /// is there.
+    fn drain(&mut self, lane: &Lane, mut room: Vec<u8>, told: &Told) -> (bool, Vec<u8>) {
         let dropped = {
             let mut buffer = lock(&lane.buffer);
             let Buffer { lines, dropped, .. } = &mut *buffer;
@@ -198,12 +216,17 @@ impl Sink {
                  lb_access_log_dropped_total counts them"
             );
         }
-        if !room.is_empty() {
+        let used = room.len();
+        if used > 0 {
             self.write(&room, told);
         }
         room.clear();
-        room.shrink_to(ROOM);
-        room
+        // As much again will come together while it is busy.
+        let enough = 2 * used.max(ROOM);
+        if room.capacity() > 2 * enough {
+            room.shrink_to(enough);
+        }
+        (used > 0, room)
     }
 
     /// How many lines were dropped, with so many more, if that is to be told `now`.
@@ -257,7 +280,7 @@ impl Sink {
                     if error.kind() == io::ErrorKind::WouldBlock
                         && !told.ended.load(Ordering::Acquire) =>
                 {
-                    thread::sleep(BATCH);
+                    thread::sleep(AGAIN);
                 }
                 Err(error) => return Err(error),
             }
