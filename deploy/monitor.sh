@@ -63,14 +63,15 @@ start() {
     rm -f "$log"
 }
 
-# The names of the containers that Prometheus is to scrape.
+# The names of the containers that Prometheus is to scrape. Compose 1 lists those of
+# `compose run` as well, which it isn't.
 targets() {
     local ids
     ids=$(compose ps -q)
     # One id a word.
     # shellcheck disable=SC2086
     docker inspect $ids --format \
-        '{{if and .State.Running (index .Config.Labels "prometheus-job")}}{{.Name}}{{end}}' |
+        '{{if and .State.Running (index .Config.Labels "prometheus-job") (ne (index .Config.Labels "com.docker.compose.oneoff") "True")}}{{.Name}}{{end}}' |
         sed -n 's|^/||p'
 }
 
