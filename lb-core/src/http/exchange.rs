@@ -1,5 +1,5 @@
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,7 +18,7 @@ use super::{
     head,
     progress::Progress,
     proxy::Shared,
-    record::{Phases, Record, Try},
+    record::{Attempt, Record},
     table::{Service, Target},
     timeouts::Timeouts,
     trace::Recording,
@@ -60,18 +60,6 @@ pub(super) struct Exchange {
     /// Its trace, if it is traced.
     recording: Option<Box<Recording>>,
     finished: bool,
-}
-
-/// One attempt at an endpoint.
-struct Attempt {
-    address: SocketAddr,
-    began: Instant,
-    /// When it came to nothing, if it has: what comes after that is waiting for another
-    /// endpoint.
-    ended: Option<Instant>,
-    phases: Phases,
-    /// What stands for an answer that hasn't come, if that is the endpoint's doing.
-    status: Option<StatusCode>,
 }
 
 /// What carries an exchange.
@@ -140,13 +128,7 @@ impl Exchange {
             entry.failed(failed.tried(now, failed.status));
         }
         self.attempts = self.attempts.saturating_add(1);
-        self.attempt = Some(Attempt {
-            address: upstream.address,
-            began: now,
-            ended: None,
-            phases: Phases::default(),
-            status: None,
-        });
+        self.attempt = Some(Attempt::new(upstream.address, now));
         if let Some(recording) = &mut self.recording {
             recording.attempt(upstream);
         }
@@ -162,8 +144,7 @@ impl Exchange {
     /// The attempt has come to nothing, and another one may be made.
     pub(super) fn gave_up(&mut self, why: &'static str) {
         if let Some(attempt) = &mut self.attempt {
-            attempt.ended = Some(clock::now());
-            attempt.status = Some(StatusCode::BAD_GATEWAY);
+            attempt.failed(clock::now());
         }
         if let Some(recording) = &mut self.recording {
             recording.failed(Some(why));
@@ -436,14 +417,6 @@ impl Exchange {
             reason: self.reason,
             failed: self.outcome != Outcome::Success,
         }
-    }
-}
-
-impl Attempt {
-    /// What has become of it as of `now`, if this is what it was answered with.
-    fn tried(&self, now: Instant, status: Option<StatusCode>) -> Try {
-        let took = self.ended.unwrap_or(now).saturating_duration_since(self.began);
-        Try { address: self.address, took, phases: self.phases, status }
     }
 }
 

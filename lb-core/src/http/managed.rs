@@ -1,3 +1,5 @@
+//! What the driver knows of an upstream beside what requests see of it.
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -11,10 +13,10 @@ use super::upstream::Upstream;
 /// An upstream in the eyes of the driver.
 pub(super) struct ManagedUpstream {
     pub(super) upstream: Arc<Upstream>,
-    /// Whether its source wants it used.
-    wanted: bool,
     /// The probe under way.
     pub(super) probe: Option<AbortHandle>,
+    /// Whether its source wants it used.
+    wanted: bool,
     /// When that was so for the first time.
     since: Option<Instant>,
     /// Until it is ready for the first time: where it counts how long that took.
@@ -28,7 +30,7 @@ impl ManagedUpstream {
     /// One that nobody wants used yet.
     pub(super) fn new(upstream: Upstream, readiness: Histogram) -> Self {
         let readiness = Some(readiness);
-        Self { upstream: Arc::new(upstream), wanted: false, since: None, probe: None, readiness }
+        Self { upstream: Arc::new(upstream), probe: None, wanted: false, since: None, readiness }
     }
 
     pub(super) fn is_wanted(&self) -> bool {

@@ -1,3 +1,5 @@
+//! What is told of a request when it has ended.
+
 use std::{
     net::SocketAddr,
     sync::Arc,
@@ -53,4 +55,34 @@ pub(super) struct Try {
     /// What it answered, or what has to be answered in its place; nothing if it isn't the
     /// endpoint's doing that there is no answer.
     pub(super) status: Option<StatusCode>,
+}
+
+/// An attempt that is being made.
+pub(super) struct Attempt {
+    address: SocketAddr,
+    began: Instant,
+    /// When it came to nothing, if it has: what comes after that is waiting for another
+    /// endpoint.
+    ended: Option<Instant>,
+    pub(super) phases: Phases,
+    /// What stands for an answer that hasn't come, if that is the endpoint's doing.
+    pub(super) status: Option<StatusCode>,
+}
+
+impl Attempt {
+    pub(super) fn new(address: SocketAddr, now: Instant) -> Self {
+        Self { address, began: now, ended: None, phases: Phases::default(), status: None }
+    }
+
+    /// It has come to nothing as of `now`.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.ended = Some(now);
+        self.status = Some(StatusCode::BAD_GATEWAY);
+    }
+
+    /// What has become of it as of `now`, if this is what it was answered with.
+    pub(super) fn tried(&self, now: Instant, status: Option<StatusCode>) -> Try {
+        let took = self.ended.unwrap_or(now).saturating_duration_since(self.began);
+        Try { address: self.address, took, phases: self.phases, status }
+    }
 }

@@ -199,27 +199,20 @@ fn escape(out: &mut Vec<u8>, text: &[u8], mode: Mode) {
     // As it nearly always is. To look at all of it is quicker than to stop early.
     if text.iter().fold(0, |kinds, &byte| kinds | BARRED[usize::from(byte)]) & barred == 0 {
         out.extend_from_slice(text);
+    } else if barred & JSON == 0 {
+        runs(out, text, barred, hex);
     } else {
-        escape_some(out, text, mode);
+        json_text(out, text);
     }
 }
 
-#[cold]
-fn escape_some(out: &mut Vec<u8>, text: &[u8], mode: Mode) {
-    match mode {
-        Mode::Default => runs(out, text, DEFAULT, hex),
-        Mode::Word => runs(out, text, WORD, hex),
-        Mode::Column => runs(out, text, COLUMN, hex),
-        Mode::None => runs(out, text, LINE, hex),
-        Mode::InString | Mode::Value => {
-            for chunk in text.utf8_chunks() {
-                runs(out, chunk.valid().as_bytes(), JSON, json);
-                for &byte in chunk.invalid() {
-                    // nginx lets it be, and who reads the object can't.
-                    out.push(b'\\');
-                    hex(out, byte);
-                }
-            }
+fn json_text(out: &mut Vec<u8>, text: &[u8]) {
+    for chunk in text.utf8_chunks() {
+        runs(out, chunk.valid().as_bytes(), JSON, json);
+        for &byte in chunk.invalid() {
+            // nginx lets it be, and who reads the object can't.
+            out.push(b'\\');
+            hex(out, byte);
         }
     }
 }

@@ -41,10 +41,7 @@ pub(super) struct Stamps {
 }
 
 impl Stamps {
-    pub(super) fn now(&mut self, now: Instant) {
-        self.look(now, Timestamp::now);
-    }
-
+    /// It is `now`, which is some time by the clock on the `wall`.
     pub(super) fn look(&mut self, now: Instant, wall: impl FnOnce() -> Timestamp) {
         if let Some((looked, over)) = self.looked {
             let since = now.saturating_duration_since(looked);

@@ -18,11 +18,12 @@ use std::{
 
 use ::http::Request;
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 
 use super::record::Record;
 use crate::{metrics, sync::lock};
 use line::Stamps;
-use writer::Writer;
+use writer::{BATCH, Writer};
 
 pub(super) use entry::Entry;
 pub use escape::{Escape, EscapeError};
@@ -50,8 +51,9 @@ pub enum Destination {
 /// ```
 ///
 /// A worker only appends to a buffer of its own; a thread in the background writes what
-/// has come together twenty times a second, or as soon as it is much. A destination that can't keep up, or takes
-/// nothing at all, loses lines, which are counted, and never delays a request.
+/// has come together twenty times a second, or once a worker has 256 KiB. A destination
+/// that can't keep up, or takes nothing at all, loses lines, which are counted, and never
+/// delays a request.
 ///
 /// The thread ends with the last clone, which nobody waits for: call
 /// [`flush`](Self::flush) before the process ends.
@@ -95,7 +97,8 @@ impl AccessLog {
     /// The file can't be opened for appending, or no thread be started.
     pub fn open(destination: Destination, workers: usize) -> io::Result<Self> {
         let lanes: Arc<[Lane]> = (0..workers.max(1)).map(|_| Lane::default()).collect();
-        let writer = Writer::start(&destination, Arc::clone(&lanes), metrics::log_dropped())?;
+        let writer =
+            Writer::start(&destination, Arc::clone(&lanes), BATCH, metrics::log_dropped())?;
         Ok(Self(Arc::new(Log { lanes, writer, destination })))
     }
 
@@ -140,7 +143,7 @@ impl AccessLog {
             self.0.writer.dropped.increment(1);
             return;
         }
-        stamps.now(record.ended);
+        stamps.look(record.ended, Timestamp::now);
         let before = lines.len();
         line::write(lines, entry, record, stamps);
         let is_much = before < MUCH && lines.len() >= MUCH;

@@ -52,7 +52,7 @@ struct Order {
 
 /// Lines are collected for this long before they are written. To wake up and to write
 /// costs as much as hundreds of lines.
-const BATCH: Duration = Duration::from_millis(50);
+pub(super) const BATCH: Duration = Duration::from_millis(50);
 
 /// How long anybody waits for an order to be done.
 const WAIT: Duration = Duration::from_secs(1);
@@ -70,6 +70,7 @@ impl Writer {
     pub(super) fn start(
         destination: &Destination,
         lanes: Arc<[Lane]>,
+        batch: Duration,
         dropped: Counter,
     ) -> io::Result<Self> {
         let told = Arc::<Told>::default();
@@ -77,7 +78,7 @@ impl Writer {
         let mine = Arc::clone(&told);
         let thread = thread::Builder::new()
             .name("access-log".into())
-            .spawn(move || run(&mine, &lanes, sink))?;
+            .spawn(move || run(&mine, &lanes, batch, sink))?;
         Ok(Self { told, thread: thread.thread().clone(), dropped })
     }
 
@@ -124,7 +125,7 @@ impl Drop for Writer {
 }
 
 /// Asleep while nothing happens.
-fn run(told: &Told, lanes: &[Lane], mut sink: Sink) {
+fn run(told: &Told, lanes: &[Lane], batch: Duration, mut sink: Sink) {
     let mut spare = Vec::new();
     loop {
         let ended = told.ended.load(Ordering::Acquire);
@@ -147,7 +148,7 @@ fn run(told: &Told, lanes: &[Lane], mut sink: Sink) {
             return;
         }
         if any {
-            thread::park_timeout(BATCH);
+            thread::park_timeout(batch);
             continue;
         }
         told.asleep.store(true, Ordering::Release);
@@ -307,6 +308,10 @@ mod tests {
 
     impl Scene {
         fn new(prepare: impl FnOnce(&Path)) -> Self {
+            Self::with_batches_of(BATCH, prepare)
+        }
+
+        fn with_batches_of(batch: Duration, prepare: impl FnOnce(&Path)) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("log");
             prepare(&path);
@@ -314,7 +319,7 @@ mod tests {
             let dropped = Arc::<AtomicU64>::default();
             let counter = Counter::from_arc(Arc::clone(&dropped));
             let destination = Destination::File(path.clone());
-            let writer = Writer::start(&destination, Arc::clone(&lanes), counter).unwrap();
+            let writer = Writer::start(&destination, Arc::clone(&lanes), batch, counter).unwrap();
             Self { _folder: folder, path, lanes, writer, dropped }
         }
 
@@ -364,6 +369,31 @@ mod tests {
         scene.writer.flush().unwrap();
         let lines = |path| fs::read_to_string(path).unwrap();
         assert_eq!((lines(&old), lines(&scene.path)), ("a\nb\nc\n".into(), "d\n".into()));
+    }
+
+    #[test]
+    fn the_thread_is_called_from_its_sleep_and_hurried_from_its_nap() {
+        let scene = Scene::with_batches_of(Duration::from_secs(3600), |_| ());
+        let has = |expected: &str| {
+            let begun = Instant::now();
+            while fs::read_to_string(&scene.path).unwrap() != expected {
+                assert!(begun.elapsed() < Duration::from_secs(30), "{expected:?} isn't written");
+                thread::yield_now();
+            }
+        };
+        while !scene.writer.told.asleep.load(Ordering::Acquire) {
+            thread::yield_now();
+        }
+        scene.write(0, "a\n");
+        has("a\n");
+        // It collects now, for an hour, and needs no call.
+        scene.write(1, "b\n");
+        assert!(!scene.writer.told.asleep.load(Ordering::Acquire));
+        scene.writer.hurry();
+        has("a\nb\n");
+        scene.write(0, "c\n");
+        scene.writer.flush().unwrap();
+        has("a\nb\nc\n");
     }
 
     #[test]
